@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The worker contract. A device is a set of operations run by a worker that sees only its vdev_env: guest
+ * memory, its queues, its descriptors, one control socket. It never sees struct vm, and device files
+ * include this header, virtq.h and lib/ only. So a worker can be a thread (default) or a process.
+ *
+ * Life: init() in the VMM's main thread (allocate everything: nothing is allocated later) -> the worker
+ * starts -> enter() in the worker (take root away, open what must be opened from inside) -> jail ->
+ * ready. Then, driven by the transport's control messages: activate() when the driver sets DRIVER_OK,
+ * kick(q) when a queue was kicked, event() when a watched fd is ready, reset() when the driver resets.
+ *
+ * A worker has one thread per ops->n_threads. Thread 0 serves the control socket; queue q belongs to thread
+ * q % n_threads. activate() and reset() run in thread 0 while all others are held: no kick() runs meanwhile.
+ * kick() and event() of different threads run at the same time.
+ */
+#ifndef VMM_VIRTIO_DEVICE_H
+#define VMM_VIRTIO_DEVICE_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "lib/err.h"
+#include "vmm/mem.h"
+#include "vmm/virtio/virtq.h"
+
+#define VDEV_QUEUES_MAX	 8
+#define VDEV_THREADS_MAX 8
+#define VDEV_FDS_MAX	 8
+#define VDEV_CONFIG_MAX	 64
+
+/* One page shared by the transport and the worker. Neither trusts the other's words beyond these bits. */
+struct vdev_shared {
+	_Atomic uint32_t isr; /* VIRTIO_MMIO_INT_*: worker sets, transport clears on the driver's ack */
+	_Atomic uint32_t failed; /* enum vfault: the device wants DEVICE_NEEDS_RESET; 0 after a reset */
+};
+
+struct vdev_env {
+	const struct guest_mem *mem;
+	struct vdev_shared *shared;
+	int ctl_fd; /* SOCK_SEQPACKET to the transport: struct vdev_ctl */
+	int cmd_fd; /* SOCK_SEQPACKET to the VMM's main loop, device-specific messages; -1: none */
+	int irq_fd; /* eventfd: irqfd of the device's interrupt */
+	int kick_fd[VDEV_QUEUES_MAX]; /* eventfds: ioeventfd of each queue */
+	int fd[VDEV_FDS_MAX]; /* what the device works on; meaning per device, -1: none */
+};
+
+struct vdev {
+	const struct vdev_ops *ops;
+	struct vdev_env env;
+	unsigned n_queues, n_threads;
+	struct virtq vq[VDEV_QUEUES_MAX];
+	uint64_t features; /* negotiated; valid while active */
+	bool active;
+	void *priv; /* the device's own state */
+	struct worker *worker; /* opaque: for the vdev_* helpers below */
+};
+
+struct vdev_ops {
+	const char *name; /* also thread name and policy name */
+	uint32_t device_id; /* VIRTIO_ID_* */
+	uint16_t queue_size; /* power of two, at most VIRTQ_SIZE_MAX */
+	uint64_t features; /* device-specific bits offered; the transport adds VERSION_1, INDIRECT, EVENT_IDX */
+
+	/* Allocates dev->priv and sets n_queues, n_threads (>= 1). env is filled in. */
+	int (*init)(struct vdev *dev, struct err *err);
+	void (*release)(struct vdev *dev); /* also after a failed or missing init */
+	/* In each worker thread, before its jail closes. May be NULL. */
+	int (*enter)(struct vdev *dev, unsigned thread, struct err *err);
+	int (*activate)(struct vdev *dev); /* 0 or -VFAULT_*; may be NULL */
+	int (*kick)(struct vdev *dev, unsigned q); /* 0 or -VFAULT_* */
+	int (*event)(struct vdev *dev, unsigned thread, uint64_t data, uint32_t epoll_events);
+	void (*reset)(struct vdev *dev); /* drop everything in flight; may be NULL */
+};
+
+/* For devices, from kick(), event(), activate() and enter(): */
+void vdev_signal(struct vdev *dev); /* used-buffer interrupt */
+/* Watch an fd (level-triggered EPOLL* events) in thread `thread`; event() gets `data`. 0 or -errno. */
+int vdev_watch(struct vdev *dev, unsigned thread, int fd, uint32_t events, uint64_t data);
+int vdev_rewatch(struct vdev *dev, unsigned thread, int fd, uint32_t events, uint64_t data);
+void vdev_unwatch(struct vdev *dev, unsigned thread, int fd);
+
+/* Transport -> worker, one at a time; the worker answers every message with a vdev_ctl_reply. */
+enum vdev_ctl_type { VDEV_CTL_ACTIVATE = 1, VDEV_CTL_RESET };
+
+struct vdev_ctl {
+	uint32_t type; /* enum vdev_ctl_type */
+	uint32_t n_queues;
+	uint64_t features;
+	struct virtq_config queue[VDEV_QUEUES_MAX];
+};
+
+struct vdev_ctl_reply {
+	int32_t result; /* 0 or -VFAULT_* */
+};
+
+#endif
