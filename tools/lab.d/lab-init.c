@@ -1,0 +1,624 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Process 1 of the lab: mounts what the command needs, runs it, and carries its standard streams and
+ * its exit status over the virtio-serial port. lab-host is the other end; see lab-proto.h.
+ */
+#define _GNU_SOURCE
+#include "lab-proto.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#define ROOT "/newroot"
+
+struct stream {
+	int fd;                 /* our end of the command's pipe, -1 once closed */
+	struct lab_queue queue; /* standard input only: what the pipe did not take yet */
+	uint32_t credit;        /* output only: what we may still send */
+	int eof;                /* standard input only: close the pipe once the queue is empty */
+};
+
+static int port = -1;
+static struct lab_queue in, out;
+static struct stream streams[3];
+static char **args, **envs, **keeps;
+static size_t nargs, nenvs, nkeeps;
+static char *cwd, *share, *modules;
+
+/* The end of the lab: tell the host why, and wait for it to switch us off. */
+static void __attribute__((noreturn, format(printf, 1, 2))) fail(const char *fmt, ...)
+{
+	char text[1024];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	dprintf(STDERR_FILENO, "lab-init: %s\n", text);
+	if (port >= 0) {
+		lab_send(&out, LAB_FAIL, 0, text, strlen(text));
+		fcntl(port, F_SETFL, 0);
+		while (out.len && lab_flush(&out, port, out.len) == 0)
+			;
+	}
+	for (;;)
+		pause();
+}
+
+static void put(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	if (write(fd, text, strlen(text)) < 0) {
+		/* a knob this kernel does not have */
+	}
+	close(fd);
+}
+
+static void make_dirs(const char *path)
+{
+	char buf[4096], *p = buf;
+
+	if (snprintf(buf, sizeof(buf), "%s", path) >= (int)sizeof(buf))
+		fail("path too long: '%s'", path);
+	while ((p = strchr(p + 1, '/'))) {
+		*p = '\0';
+		mkdir(buf, 0755);
+		*p = '/';
+	}
+	if (mkdir(buf, 0755) < 0 && errno != EEXIST)
+		fail("cannot make directory '%s': %m", path);
+}
+
+static void do_mount(const char *what, const char *where, const char *type, unsigned long flags,
+		     const char *options)
+{
+	make_dirs(where);
+	if (mount(what, where, type, flags, options) < 0)
+		fail("cannot mount %s (%s) at '%s': %m", what, type ? type : "bind", where);
+}
+
+static void load_modules(const char *dir)
+{
+	struct dirent **list;
+	int n = scandir(dir, &list, NULL, alphasort);
+
+	for (int i = 0; i < n; i++) {
+		char path[512];
+		int fd;
+
+		if (list[i]->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "%s/%s", dir, list[i]->d_name);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0 || syscall(SYS_finit_module, fd, "", 0) < 0)
+			fail("cannot load module '%s': %m", list[i]->d_name);
+		close(fd);
+	}
+}
+
+/* The port's device appears some time after the bus was probed. */
+static void open_port(void)
+{
+	for (int tries = 0; tries < 10000; tries++) {
+		DIR *dir = opendir("/sys/class/virtio-ports");
+		struct dirent *de;
+
+		while (dir && (de = readdir(dir))) {
+			char path[512], name[64] = "";
+			int fd;
+
+			snprintf(path, sizeof(path), "/sys/class/virtio-ports/%s/name", de->d_name);
+			fd = open(path, O_RDONLY | O_CLOEXEC);
+			if (fd < 0)
+				continue;
+			if (read(fd, name, sizeof(name) - 1) < 0)
+				name[0] = '\0';
+			close(fd);
+			if (strcmp(name, LAB_PORT "\n") != 0)
+				continue;
+			snprintf(path, sizeof(path), "/dev/%s", de->d_name);
+			port = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+			if (port >= 0) {
+				closedir(dir);
+				return;
+			}
+		}
+		if (dir)
+			closedir(dir);
+		usleep(1000);
+	}
+	fail("the virtio-serial port '" LAB_PORT "' does not appear");
+}
+
+static void receive(void)
+{
+	uint8_t buf[32768];
+	ssize_t n = read(port, buf, sizeof(buf));
+
+	if (n > 0)
+		lab_queue_put(&in, buf, n);
+	else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+		fail("the host has closed the port");
+}
+
+static char *body_string(const struct lab_msg *msg, const uint8_t *body)
+{
+	char *s = malloc(msg->len + 1);
+
+	if (!s)
+		abort();
+	memcpy(s, body, msg->len);
+	s[msg->len] = '\0';
+	return s;
+}
+
+static void list_add(char ***list, size_t *count, char *s)
+{
+	*list = realloc(*list, (*count + 2) * sizeof(**list));
+	if (!*list)
+		abort();
+	(*list)[(*count)++] = s;
+	(*list)[*count] = NULL;
+}
+
+static void set_clock(const struct lab_msg *msg, const uint8_t *body)
+{
+	struct lab_time t;
+
+	if (msg->len != sizeof(t))
+		fail("bad message");
+	memcpy(&t, body, sizeof(t));
+	clock_settime(CLOCK_REALTIME, &(struct timespec){ .tv_sec = t.sec, .tv_nsec = t.nsec });
+}
+
+static void read_config(void)
+{
+	const uint8_t *body;
+	struct lab_msg msg;
+
+	for (;;) {
+		struct pollfd pfd = { .fd = port, .events = POLLIN };
+
+		while (!lab_next(&in, &msg, &body)) {
+			poll(&pfd, 1, -1);
+			receive();
+		}
+		switch (msg.type) {
+		case LAB_TIME: set_clock(&msg, body); break;
+		case LAB_SHARE: share = body_string(&msg, body); break;
+		case LAB_MODULES: modules = body_string(&msg, body); break;
+		case LAB_KEEP: list_add(&keeps, &nkeeps, body_string(&msg, body)); break;
+		case LAB_CWD: cwd = body_string(&msg, body); break;
+		case LAB_ENV: list_add(&envs, &nenvs, body_string(&msg, body)); break;
+		case LAB_ARG: list_add(&args, &nargs, body_string(&msg, body)); break;
+		case LAB_GO: break;
+		default: fail("bad message %d", msg.type);
+		}
+		lab_done(&in, &msg);
+		if (msg.type == LAB_GO)
+			return;
+	}
+}
+
+static void mount_root(void)
+{
+	do_mount("root", "/lower", "virtiofs", MS_RDONLY, NULL);
+	do_mount("lab", "/upper", "tmpfs", 0, "size=75%,mode=755");
+	make_dirs("/upper/up");
+	make_dirs("/upper/work");
+	do_mount("lab", ROOT, "overlay", 0,
+		 "lowerdir=/lower,upperdir=/upper/up,workdir=/upper/work,redirect_dir=on,volatile");
+}
+
+/* A fresh file system where the outside's content would be wrong, or where overlayfs would not do as
+ * the place of another overlay's upper directory. */
+static void mount_fresh(void)
+{
+	static const struct {
+		const char *path, *options;
+	} tmpfs[] = {
+		{ ROOT "/tmp", "size=75%,mode=1777" },
+		{ ROOT "/run", "size=75%,mode=755" },
+		{ ROOT "/var/tmp", "size=75%,mode=1777" },
+		{ ROOT "/var/lib/containers", "size=75%,mode=700" },
+		{ ROOT "/var/lib/containerd", "size=75%,mode=711" },
+		{ ROOT "/var/lib/docker", "size=75%,mode=710" },
+	};
+
+	for (size_t i = 0; i < sizeof(tmpfs) / sizeof(tmpfs[0]); i++)
+		do_mount("tmpfs", tmpfs[i].path, "tmpfs", MS_NOSUID | MS_NODEV, tmpfs[i].options);
+	make_dirs(ROOT "/run/lock");
+	do_mount("/dev", ROOT "/dev", NULL, MS_MOVE, NULL);
+	do_mount("/proc", ROOT "/proc", NULL, MS_MOVE, NULL);
+	do_mount("/sys", ROOT "/sys", NULL, MS_MOVE, NULL);
+}
+
+/* A detached copy of the mount at path, to be shown elsewhere; -1 when there is no such path. */
+static int tree_clone(const char *path)
+{
+	int fd = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+
+	if (fd < 0 && errno != ENOENT && errno != ENOTDIR)
+		fail("cannot bind '%s': %m", path);
+	return fd;
+}
+
+static void tree_attach(int fd, const char *path)
+{
+	make_dirs(path);
+	if (move_mount(fd, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		fail("cannot bind a directory at '%s': %m", path);
+	close(fd);
+}
+
+static char *in_root(const char *path)
+{
+	char *s;
+
+	if (asprintf(&s, ROOT "%s", path) < 0)
+		abort();
+	return s;
+}
+
+static const char *modules_dir(void)
+{
+	static char dir[256];
+	struct utsname uts;
+
+	uname(&uts);
+	snprintf(dir, sizeof(dir), "/lib/modules/%s", uts.release);
+	return dir;
+}
+
+/* Paths of the outside that fresh file systems would hide stay visible when the host asks for them. */
+static void set_up_root(void)
+{
+	static const char *const hidden[] = { "/tmp/", "/run/", "/var/tmp/" };
+	int fds[64], modules_fd = -1;
+
+	mount_root();
+	for (size_t i = 0; i < nkeeps; i++) {
+		fds[i] = -1;
+		for (size_t j = 0; j < sizeof(hidden) / sizeof(hidden[0]); j++)
+			if (strncmp(keeps[i], hidden[j], strlen(hidden[j])) == 0)
+				fds[i] = tree_clone(in_root(keeps[i]));
+	}
+	if (modules)
+		modules_fd = tree_clone(in_root(modules));
+	mount_fresh();
+	for (size_t i = 0; i < nkeeps; i++)
+		if (fds[i] >= 0)
+			tree_attach(fds[i], in_root(keeps[i]));
+	if (share)
+		do_mount("share", in_root(share), "virtiofs", 0, NULL);
+	if (modules_fd >= 0)
+		tree_attach(modules_fd, in_root(modules_dir()));
+}
+
+static void enter_root(void)
+{
+	if (chdir(ROOT) < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 ||
+	    chdir("/") < 0)
+		fail("cannot enter the root file system: %m");
+}
+
+static void mount_virtual(void)
+{
+	do_mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "gid=5,mode=620,ptmxmode=666");
+	do_mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777");
+	do_mount("mqueue", "/dev/mqueue", "mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+	do_mount("cgroup2", "/sys/fs/cgroup", "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+		 "nsdelegate,memory_recursiveprot");
+	mount("bpf", "/sys/fs/bpf", "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=700");
+	mount("securityfs", "/sys/kernel/security", "securityfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+	mount("debugfs", "/sys/kernel/debug", "debugfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+	mount("tracefs", "/sys/kernel/tracing", "tracefs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+}
+
+static void enable_controllers(void)
+{
+	char list[512] = "", *save = NULL;
+	int fd = open("/sys/fs/cgroup/cgroup.controllers", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || read(fd, list, sizeof(list) - 1) < 0)
+		fail("cannot read the cgroup controllers: %m");
+	close(fd);
+	for (char *name = strtok_r(list, " \n", &save); name; name = strtok_r(NULL, " \n", &save)) {
+		char text[64];
+
+		snprintf(text, sizeof(text), "+%s", name);
+		put("/sys/fs/cgroup/cgroup.subtree_control", text);
+	}
+}
+
+/* Device nodes whose first open loads their module: /dev/net/tun, /dev/loop-control, /dev/vhost-net... */
+static void make_module_nodes(const char *dir)
+{
+	char path[4096], name[128], kind;
+	unsigned int major_nr, minor_nr;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/modules.devname", dir);
+	f = fopen(path, "re");
+	if (!f)
+		return;
+	while (fgets(path, sizeof(path), f)) {
+		char node[256], *slash;
+
+		if (sscanf(path, "%*s %127s %c%u:%u", name, &kind, &major_nr, &minor_nr) != 4)
+			continue;
+		snprintf(node, sizeof(node), "/dev/%s", name);
+		slash = strrchr(node, '/');
+		*slash = '\0';
+		make_dirs(node);
+		*slash = '/';
+		mknod(node, (kind == 'b' ? S_IFBLK : S_IFCHR) | 0600, makedev(major_nr, minor_nr));
+	}
+	fclose(f);
+	chmod("/dev/net/tun", 0666);
+	chmod("/dev/fuse", 0666);
+}
+
+static void set_up_dev(void)
+{
+	if (symlink("/proc/self/fd", "/dev/fd") < 0 || symlink("fd/0", "/dev/stdin") < 0 ||
+	    symlink("fd/1", "/dev/stdout") < 0 || symlink("fd/2", "/dev/stderr") < 0)
+		fail("cannot make the links in /dev: %m");
+	make_module_nodes(modules_dir());
+	chmod("/dev/kvm", 0666);
+}
+
+static void set_up_network(void)
+{
+	static const char hosts[] = "127.0.1.1 lab\n";
+	struct ifreq ifr = { .ifr_name = "lo" };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || ioctl(fd, SIOCGIFFLAGS, &ifr) < 0)
+		fail("no loopback interface: %m");
+	ifr.ifr_flags |= IFF_UP;
+	if (ioctl(fd, SIOCSIFFLAGS, &ifr) < 0)
+		fail("cannot bring the loopback interface up: %m");
+	close(fd);
+	sethostname("lab", 3);
+	fd = open("/etc/hosts", O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+	if (fd < 0 || write(fd, hosts, sizeof(hosts) - 1) < 0)
+		fail("cannot write '/etc/hosts': %m");
+	close(fd);
+}
+
+static void __attribute__((noreturn)) run_command(int fds[3])
+{
+	sigset_t none;
+
+	sigemptyset(&none);
+	signal(SIGPIPE, SIG_DFL);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	setsid();
+	for (int i = 0; i < 3; i++)
+		dup2(fds[i], i);
+	setrlimit(RLIMIT_NOFILE, &(struct rlimit){ 1024, 524288 });
+	setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, RLIM_INFINITY });
+	environ = envs;
+	if (cwd && chdir(cwd) < 0) {
+		dprintf(2, "lab: cannot enter '%s': %m\n", cwd);
+		_exit(126);
+	}
+	execvp(args[0], args);
+	dprintf(2, "lab: cannot run '%s': %m\n", args[0]);
+	_exit(errno == ENOENT ? 127 : 126);
+}
+
+static pid_t start_command(void)
+{
+	int theirs[3];
+	pid_t pid;
+
+	for (int i = 0; i < 3; i++) {
+		int p[2];
+
+		if (pipe2(p, O_CLOEXEC) < 0)
+			fail("cannot make a pipe: %m");
+		theirs[i] = p[i ? 1 : 0];
+		streams[i].fd = p[i ? 0 : 1];
+		streams[i].credit = LAB_WINDOW;
+		fcntl(streams[i].fd, F_SETFL, O_NONBLOCK);
+		/* keep all of it above the three numbers that run_command() assigns */
+		if (theirs[i] <= 2) {
+			theirs[i] = fcntl(theirs[i], F_DUPFD_CLOEXEC, 3);
+			close(p[i ? 1 : 0]);
+		}
+	}
+	pid = fork();
+	if (pid < 0)
+		fail("cannot fork: %m");
+	if (pid == 0)
+		run_command(theirs);
+	for (int i = 0; i < 3; i++)
+		close(theirs[i]);
+	return pid;
+}
+
+static void close_stream(int i)
+{
+	if (streams[i].fd < 0)
+		return;
+	close(streams[i].fd);
+	streams[i].fd = -1;
+	if (i > 0)
+		lab_send(&out, LAB_EOF, i, NULL, 0);
+}
+
+static void give_credit(int i, uint32_t bytes)
+{
+	if (bytes)
+		lab_send(&out, LAB_CREDIT, i, &bytes, sizeof(bytes));
+}
+
+static void handle_messages(void)
+{
+	const uint8_t *body;
+	struct lab_msg msg;
+
+	while (lab_next(&in, &msg, &body)) {
+		struct stream *s = &streams[msg.stream];
+
+		if (msg.type == LAB_CREDIT)
+			s->credit += lab_u32(&msg, body);
+		else if (msg.type == LAB_EOF)
+			s->eof = 1;
+		else if (msg.type == LAB_DATA && s->fd >= 0)
+			lab_queue_put(&s->queue, body, msg.len);
+		else if (msg.type == LAB_DATA)
+			give_credit(0, msg.len); /* nobody reads it: swallow, as a closed pipe would */
+		lab_done(&in, &msg);
+	}
+}
+
+static void pump_input(void)
+{
+	struct stream *s = &streams[0];
+	size_t before = s->queue.len;
+
+	if (s->fd >= 0 && lab_flush(&s->queue, s->fd, before) < 0) {
+		lab_queue_drop(&s->queue, s->queue.len);
+		close_stream(0);
+	}
+	give_credit(0, before - s->queue.len);
+	if (s->eof && !s->queue.len)
+		close_stream(0);
+}
+
+static void pump_output(int i)
+{
+	struct stream *s = &streams[i];
+	uint8_t buf[32768 - sizeof(struct lab_msg)];
+	ssize_t n;
+
+	if (s->fd < 0 || !s->credit)
+		return;
+	n = read(s->fd, buf, s->credit < sizeof(buf) ? s->credit : sizeof(buf));
+	if (n > 0) {
+		lab_send(&out, LAB_DATA, i, buf, n);
+		s->credit -= n;
+	} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+		close_stream(i);
+	}
+}
+
+/*
+ * Nothing of the command may outlive it: background processes would hold its streams open, and what
+ * they mapped of the shared directory is only sure to be out when they are gone. Returns 1 at that point.
+ */
+static int reap(pid_t command, int *ret_status)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (pid != command)
+			continue;
+		*ret_status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+		kill(-1, SIGKILL);
+		close_stream(0);
+	}
+	return pid < 0 && errno == ECHILD;
+}
+
+static void serve(pid_t command, int child_event)
+{
+	int status = -1, alone = 0, told = 0;
+
+	while (!told || out.len) {
+		struct pollfd pfd[] = {
+			{ .fd = port, .events = POLLIN | (out.len ? POLLOUT : 0) },
+			{ .fd = child_event, .events = POLLIN },
+			{ .fd = streams[0].queue.len ? streams[0].fd : -1, .events = POLLOUT },
+			{ .fd = streams[1].credit ? streams[1].fd : -1, .events = POLLIN },
+			{ .fd = streams[2].credit ? streams[2].fd : -1, .events = POLLIN },
+		};
+		char drain[64];
+
+		if (poll(pfd, 5, -1) < 0 && errno != EINTR)
+			fail("cannot poll: %m");
+		if (pfd[1].revents && read(child_event, drain, sizeof(drain)) > 0)
+			alone = reap(command, &status);
+		if (pfd[0].revents & (POLLIN | POLLHUP))
+			receive();
+		handle_messages();
+		pump_input();
+		pump_output(1);
+		pump_output(2);
+		if (lab_flush(&out, port, out.len) < 0)
+			fail("cannot write to the port: %m");
+		if (alone && !told && streams[1].fd < 0 && streams[2].fd < 0) {
+			uint32_t v = status;
+
+			lab_send(&out, LAB_EXIT, 0, &v, sizeof(v));
+			told = 1;
+		}
+	}
+}
+
+static int child_pipe[2];
+
+static void on_child(int sig)
+{
+	int saved = errno;
+
+	(void)sig;
+	if (write(child_pipe[1], "", 1) < 0) {
+		/* full: a wake-up is already on its way */
+	}
+	errno = saved;
+}
+
+int main(void)
+{
+	struct sigaction sa = { .sa_handler = on_child, .sa_flags = SA_RESTART };
+	pid_t pid;
+
+	umask(022);
+	do_mount("devtmpfs", "/dev", "devtmpfs", MS_NOSUID, "mode=755");
+	do_mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+	do_mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+	open_port();
+	load_modules("/modules");
+	read_config();
+	if (nkeeps > 64)
+		fail("too many paths to keep");
+	set_up_root();
+	enter_root();
+	mount_virtual();
+	enable_controllers();
+	set_up_dev();
+	set_up_network();
+
+	if (!nargs || pipe2(child_pipe, O_CLOEXEC | O_NONBLOCK) < 0)
+		fail("no command, or no pipe: %m");
+	sigaction(SIGCHLD, &sa, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	lab_send(&out, LAB_READY, 0, NULL, 0);
+	pid = start_command();
+	serve(pid, child_pipe[0]);
+	for (;;)
+		pause();
+}
