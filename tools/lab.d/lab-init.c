@@ -60,6 +60,21 @@ static void __attribute__((noreturn, format(printf, 1, 2))) fail(const char *fmt
 		pause();
 }
 
+/* Into the kernel's log, loud enough for the console: when a boot hangs, the last line says where. */
+static void step(const char *what)
+{
+	char line[128];
+	int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+	int n = snprintf(line, sizeof(line), "<3>lab-init: %s\n", what);
+
+	if (fd < 0)
+		return;
+	if (write(fd, line, n) < 0) {
+		/* no log, no harm */
+	}
+	close(fd);
+}
+
 static void put(const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -95,23 +110,33 @@ static void do_mount(const char *what, const char *where, const char *type, unsi
 		fail("cannot mount %s (%s) at '%s': %m", what, type ? type : "bind", where);
 }
 
-static void load_modules(const char *dir)
+static void load_module(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || syscall(SYS_finit_module, fd, "", 0) < 0)
+		fail("cannot load module '%s': %m", path);
+	close(fd);
+}
+
+/* KVM's modules take most of a second to load: beside the mounting, not before it. Exit status 0: loaded. */
+static pid_t start_loading_modules(const char *dir)
 {
 	struct dirent **list;
-	int n = scandir(dir, &list, NULL, alphasort);
+	pid_t pid = fork();
+	int n;
 
+	if (pid)
+		return pid;
+	n = scandir(dir, &list, NULL, alphasort);
 	for (int i = 0; i < n; i++) {
 		char path[512];
-		int fd;
 
-		if (list[i]->d_name[0] == '.')
-			continue;
 		snprintf(path, sizeof(path), "%s/%s", dir, list[i]->d_name);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (fd < 0 || syscall(SYS_finit_module, fd, "", 0) < 0)
-			fail("cannot load module '%s': %m", list[i]->d_name);
-		close(fd);
+		if (list[i]->d_name[0] != '.')
+			load_module(path);
 	}
+	_exit(0);
 }
 
 /* The port's device appears some time after the bus was probed. */
@@ -329,8 +354,6 @@ static void mount_virtual(void)
 		 "nsdelegate,memory_recursiveprot");
 	mount("bpf", "/sys/fs/bpf", "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=700");
 	mount("securityfs", "/sys/kernel/security", "securityfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
-	mount("debugfs", "/sys/kernel/debug", "debugfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
-	mount("tracefs", "/sys/kernel/tracing", "tracefs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
 }
 
 static void enable_controllers(void)
@@ -383,7 +406,6 @@ static void set_up_dev(void)
 	    symlink("fd/1", "/dev/stdout") < 0 || symlink("fd/2", "/dev/stderr") < 0)
 		fail("cannot make the links in /dev: %m");
 	make_module_nodes(modules_dir());
-	chmod("/dev/kvm", 0666);
 }
 
 static void set_up_network(void)
@@ -594,31 +616,43 @@ static void on_child(int sig)
 int main(void)
 {
 	struct sigaction sa = { .sa_handler = on_child, .sa_flags = SA_RESTART };
-	pid_t pid;
+	pid_t loader, command;
+	int status;
 
 	umask(022);
 	do_mount("devtmpfs", "/dev", "devtmpfs", MS_NOSUID, "mode=755");
 	do_mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
 	do_mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+	put("/sys/kernel/rcu_expedited", "1"); /* mounting waits for grace periods; undone below */
+	step("opening the port");
 	open_port();
-	load_modules("/modules");
+	load_module("/overlay.ko");
+	loader = start_loading_modules("/modules");
+	step("reading the configuration");
 	read_config();
-	if (nkeeps > 64)
-		fail("too many paths to keep");
+	step("mounting the root file system");
 	set_up_root();
 	enter_root();
+	step("mounting what belongs into it");
 	mount_virtual();
 	enable_controllers();
 	set_up_dev();
 	set_up_network();
+	step("waiting for KVM's modules");
+	if (loader < 0 || waitpid(loader, &status, 0) != loader || status != 0)
+		fail("cannot load KVM's modules");
+	if (chmod("/dev/kvm", 0666) < 0)
+		fail("the lab's kernel offers no /dev/kvm");
+	put("/sys/kernel/rcu_expedited", "0");
 
 	if (!nargs || pipe2(child_pipe, O_CLOEXEC | O_NONBLOCK) < 0)
 		fail("no command, or no pipe: %m");
 	sigaction(SIGCHLD, &sa, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	lab_send(&out, LAB_READY, 0, NULL, 0);
-	pid = start_command();
-	serve(pid, child_pipe[0]);
+	step("running the command");
+	command = start_command();
+	serve(command, child_pipe[0]);
 	for (;;)
 		pause();
 }
