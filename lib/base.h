@@ -13,13 +13,13 @@
 #define container_of(p, type, member) ((type *)(void *)((char *)(p)-offsetof(type, member)))
 
 /* Our own mistake, never something a guest, a bundle or a peer controls. */
-#define BUG_ON(cond)                                                                               \
-	do {                                                                                       \
-		if (__builtin_expect(!!(cond), 0))                                                 \
-			__builtin_trap();                                                          \
+#define BUG_ON(cond)                               \
+	do {                                       \
+		if (__builtin_expect(!!(cond), 0)) \
+			__builtin_trap();          \
 	} while (0)
 
-#define BIT(n)	 (1u << (n))
+#define BIT(n)   (1u << (n))
 #define BIT64(n) (1ull << (n))
 
 #endif

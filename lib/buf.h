@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Bounded buffers for everything that crosses a trust boundary as bytes. Both remember failure: code
- * reads or writes a whole message and asks once at the end (`rbuf_ok`, `wbuf_ok`). After a failure every
- * read gives 0 or an empty string and every write does nothing. Integers are little endian on the wire.
- * A string on the wire is a u32 length (without the NUL), the bytes, and a NUL: so the reader can hand
- * out a pointer into the buffer. A string with a NUL inside is refused.
+ * Bounded buffers for everything that crosses a trust boundary as bytes. Both remember failure:
+ * code reads or writes a whole message and asks once at the end (`rbuf_ok`, `wbuf_ok`). After a
+ * failure every read gives 0 or an empty string and every write does nothing. Integers are little
+ * endian on the wire. A string on the wire is a u32 length (without the NUL), the bytes, and a NUL:
+ * so the reader can hand out a pointer into the buffer. A string with a NUL inside is refused.
  */
 #ifndef LIB_BUF_H
 #define LIB_BUF_H

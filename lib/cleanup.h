@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Ownership. A variable that owns something says so: `autofd int fd = -1;`, `autofree char *s = NULL;`.
- * Handing it on is explicit: `*ret_fd = take_fd(&fd);`. Functions borrow unless named `_take`.
+ * Ownership. A variable that owns something says so: `autofd int fd = -1;`, `autofree char *s =
+ * NULL;`. Handing it on is explicit: `*ret_fd = take_fd(&fd);`. Functions borrow unless named
+ * `_take`.
  */
 #ifndef LIB_CLEANUP_H
 #define LIB_CLEANUP_H
@@ -24,7 +25,7 @@ static inline void cleanup_free(void *p)
 	free(*(void **)p);
 }
 
-#define autofd	 __attribute__((cleanup(cleanup_close)))
+#define autofd   __attribute__((cleanup(cleanup_close)))
 #define autofree __attribute__((cleanup(cleanup_free)))
 
 static inline int take_fd(int *fd)
@@ -42,11 +43,11 @@ static inline void close_fd(int *fd)
 	*fd = -1;
 }
 
-#define take_ptr(p)                                                                                \
-	({                                                                                         \
-		__typeof__(*(p)) taken_ = *(p);                                                    \
-		*(p) = NULL;                                                                       \
-		taken_;                                                                            \
+#define take_ptr(p)                             \
+	({                                      \
+		__typeof__(*(p)) taken_ = *(p); \
+		*(p) = NULL;                    \
+		taken_;                         \
 	})
 
 #endif

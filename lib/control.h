@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The control protocol between the `coracle` commands and a running `coracle-vmm`: one request and one
- * reply per message on a SOCK_SEQPACKET Unix socket, `control.sock` in the container's state directory
- * (mode 0700; the peer's uid is checked). A connection may send any number of requests, one at a time.
- * A request of the wrong size, version or type is answered with EPROTO and the connection is closed.
+ * The control protocol between the `coracle` commands and a running `coracle-vmm`: one request and
+ * one reply per message on a SOCK_SEQPACKET Unix socket, `control.sock` in the container's state
+ * directory (mode 0700; the peer's uid is checked). A connection may send any number of requests,
+ * one at a time. A request of the wrong size, version or type is answered with EPROTO and the
+ * connection is closed.
  */
 #ifndef LIB_CONTROL_H
 #define LIB_CONTROL_H
@@ -37,9 +38,9 @@ static_assert(sizeof(struct ctl_request) == 16, "abi");
 
 struct ctl_reply {
 	uint32_t version;
-	int32_t errnum;	      /* 0 or a positive errno */
-	uint32_t phase;	      /* enum vm_phase */
-	uint32_t exit_status; /* with errnum: what the command should exit with, 0: 1 */
+	int32_t errnum;          /* 0 or a positive errno */
+	uint32_t phase;          /* enum vm_phase */
+	uint32_t exit_status;    /* with errnum: what the command should exit with, 0: 1 */
 	char text[CTL_TEXT_MAX]; /* with errnum: why, NUL-terminated */
 };
 static_assert(sizeof(struct ctl_reply) == 528, "abi");
@@ -50,8 +51,8 @@ struct ctl_timeline_reply {
 };
 
 /*
- * What coracle-vmm says on its report pipe: at most one VMM_READY or VMM_FAILED while it starts, then,
- * if the pipe is still open, one VMM_ENDED when the container or the VM has ended.
+ * What coracle-vmm says on its report pipe: at most one VMM_READY or VMM_FAILED while it starts,
+ * then, if the pipe is still open, one VMM_ENDED when the container or the VM has ended.
  */
 enum vmm_report_type { VMM_READY = 1, VMM_FAILED, VMM_ENDED };
 
@@ -59,9 +60,10 @@ struct vmm_report {
 	uint32_t version;
 	uint32_t type;
 	int32_t errnum;
-	uint32_t exit_status; /* FAILED: for the command; ENDED: the status the VMM exits with */
-	char text[ERR_MSG_MAX]; /* FAILED, or ENDED abnormally: one message, may hold guest log lines */
-	char guest_log[4096]; /* last lines of the guest's log, when the VM itself failed */
+	uint32_t exit_status;   /* FAILED: for the command; ENDED: the status the VMM exits with */
+	char text[ERR_MSG_MAX]; /* FAILED, or ENDED abnormally: one message, may hold guest log
+				   lines */
+	char guest_log[4096];   /* last lines of the guest's log, when the VM itself failed */
 	struct timeline timeline;
 };
 

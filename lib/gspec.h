@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The container specification as the guest sees it: what `coracle` made of config.json, in one flat,
- * versioned, bounded message that coracle-init unpacks without a heap. It travels to the guest as the
- * file /spec in the initial cpio; a struct gproc alone travels on the control channel for exec.
+ * The container specification as the guest sees it: what `coracle` made of config.json, in one
+ * flat, versioned, bounded message that coracle-init unpacks without a heap. It travels to the
+ * guest as the file /spec in the initial cpio; a struct gproc alone travels on the control channel
+ * for exec.
  *
- * The encoder trusts its caller (host, after full checks); the decoder trusts nobody: every count, length
- * and enum is bounded, and strings point into the message, arrays into the caller's arena.
+ * The encoder trusts its caller (host, after full checks); the decoder trusts nobody: every count,
+ * length and enum is bounded, and strings point into the message, arrays into the caller's arena.
  */
 #ifndef LIB_GSPEC_H
 #define LIB_GSPEC_H
@@ -19,31 +20,39 @@
 #define GSPEC_MAGIC   0x43505347u /* "GSPC" */
 #define GSPEC_VERSION 1
 
-#define GSPEC_BYTES_MAX	  (4u << 20) /* whole message; config.json itself is capped lower */
-#define GSPEC_STR_MAX	  (128u << 10) /* like the kernel's MAX_ARG_STRLEN */
-#define GSPEC_PATH_MAX	  4095u
-#define GSPEC_ARGS_MAX	  16384u
+#define GSPEC_BYTES_MAX   (4u << 20)   /* whole message; config.json itself is capped lower */
+#define GSPEC_STR_MAX     (128u << 10) /* like the kernel's MAX_ARG_STRLEN */
+#define GSPEC_PATH_MAX    4095u
+#define GSPEC_ARGS_MAX    16384u
 #define GSPEC_MOUNTS_MAX  1024u
-#define GSPEC_PATHS_MAX	  1024u
+#define GSPEC_PATHS_MAX   1024u
 #define GSPEC_GROUPS_MAX  65536u
 #define GSPEC_RLIMITS_MAX 16u
 #define GSPEC_SYSCTLS_MAX 256u
 #define GSPEC_DEVICES_MAX 256u
 #define GSPEC_CGFILES_MAX 128u
-#define GSPEC_BPF_MAX	  4096u /* instructions of a device-cgroup or seccomp program */
+#define GSPEC_BPF_MAX     4096u /* instructions of a device-cgroup or seccomp program */
 
-enum gcap_set { GCAP_BOUNDING, GCAP_EFFECTIVE, GCAP_INHERITABLE, GCAP_PERMITTED, GCAP_AMBIENT, GCAP_SETS };
+enum gcap_set {
+	GCAP_BOUNDING,
+	GCAP_EFFECTIVE,
+	GCAP_INHERITABLE,
+	GCAP_PERMITTED,
+	GCAP_AMBIENT,
+	GCAP_SETS
+};
 
 /* gproc.flags */
 #define GPROC_NO_NEW_PRIVS  BIT(0)
-#define GPROC_TERMINAL	    BIT(1)
-#define GPROC_HAS_UMASK	    BIT(2)
+#define GPROC_TERMINAL      BIT(1)
+#define GPROC_HAS_UMASK     BIT(2)
 #define GPROC_HAS_OOM_SCORE BIT(3)
-#define GPROC_HAS_CAPS	    BIT(4) /* without it: all sets empty, as runc treats missing capabilities */
-#define GPROC_STDIN_NULL    BIT(5) /* the caller's stream was closed: /dev/null in the guest */
-#define GPROC_STDOUT_NULL   BIT(6)
-#define GPROC_STDERR_NULL   BIT(7)
-#define GPROC_FLAGS_ALL	    0xffu
+#define GPROC_HAS_CAPS      BIT(4) /* without it: all sets empty, as runc treats missing capabilities \
+				    */
+#define GPROC_STDIN_NULL  BIT(5) /* the caller's stream was closed: /dev/null in the guest */
+#define GPROC_STDOUT_NULL BIT(6)
+#define GPROC_STDERR_NULL BIT(7)
+#define GPROC_FLAGS_ALL   0xffu
 
 struct gstrv {
 	uint32_t n;
@@ -51,7 +60,7 @@ struct gstrv {
 };
 
 struct grlimit {
-	uint32_t resource; /* RLIMIT_* of Linux, same on every architecture we support */
+	uint32_t resource;   /* RLIMIT_* of Linux, same on every architecture we support */
 	uint64_t soft, hard; /* UINT64_MAX: unlimited */
 };
 
@@ -71,21 +80,23 @@ struct gproc {
 };
 
 enum gmount_kind {
-	GMOUNT_FS,   /* a guest file system: fstype, data */
-	GMOUNT_BIND, /* bind of `source`: an entry of the share's top level ("m3") */
+	GMOUNT_FS,     /* a guest file system: fstype, data */
+	GMOUNT_BIND,   /* bind of `source`: an entry of the share's top level ("m3") */
 	GMOUNT_CGROUP, /* the container's cgroup v2 view */
 	GMOUNT_KINDS
 };
 
 struct gmount {
-	uint32_t kind;	     /* enum gmount_kind */
-	const char *source;  /* GMOUNT_FS: device name; GMOUNT_BIND: share entry */
-	const char *dest;    /* absolute path in the container */
-	const char *fstype;  /* GMOUNT_FS */
-	const char *data;    /* file-system options, comma separated */
-	uint64_t flags;	     /* MS_* of mount(2), without MS_BIND, MS_REC, propagation */
-	uint64_t clear_flags; /* MS_* options given in the negative ("exec", "dev"...), for remounts */
-	uint64_t propagation; /* MS_PRIVATE, MS_SLAVE, MS_SHARED, MS_UNBINDABLE, | MS_REC; 0: none */
+	uint32_t kind;        /* enum gmount_kind */
+	const char *source;   /* GMOUNT_FS: device name; GMOUNT_BIND: share entry */
+	const char *dest;     /* absolute path in the container */
+	const char *fstype;   /* GMOUNT_FS */
+	const char *data;     /* file-system options, comma separated */
+	uint64_t flags;       /* MS_* of mount(2), without MS_BIND, MS_REC, propagation */
+	uint64_t clear_flags; /* MS_* options given in the negative ("exec", "dev"...), for remounts
+			       */
+	uint64_t
+		propagation; /* MS_PRIVATE, MS_SLAVE, MS_SHARED, MS_UNBINDABLE, | MS_REC; 0: none */
 	uint32_t is_dir;     /* GMOUNT_BIND: the source is a directory (else a file) */
 	uint32_t copy_up;    /* tmpcopyup: fill the tmpfs with what it hides */
 };
@@ -101,25 +112,25 @@ struct gkeyval {
 };
 
 /* gspec.namespaces: the ones the container gets of its own inside the guest. */
-#define GNS_PID	   BIT(0)
+#define GNS_PID    BIT(0)
 #define GNS_MOUNT  BIT(1)
-#define GNS_UTS	   BIT(2)
-#define GNS_IPC	   BIT(3)
+#define GNS_UTS    BIT(2)
+#define GNS_IPC    BIT(3)
 #define GNS_CGROUP BIT(4)
-#define GNS_NET	   BIT(5) /* the guest's own network namespace serves: the VM is the boundary */
-#define GNS_ALL	   0x3fu
+#define GNS_NET    BIT(5) /* the guest's own network namespace serves: the VM is the boundary */
+#define GNS_ALL    0x3fu
 
 /* gspec.flags */
 #define GSPEC_ROOT_READONLY BIT(0)
-#define GSPEC_DEBUG	    BIT(1) /* init reports each step on the kernel log */
-#define GSPEC_FLAGS_ALL	    0x3u
+#define GSPEC_DEBUG         BIT(1) /* init reports each step on the kernel log */
+#define GSPEC_FLAGS_ALL     0x3u
 
 struct gspec {
 	uint32_t flags;
-	uint32_t namespaces; /* GNS_* */
-	const char *root;    /* share entry that is the root file system: "rootfs" */
+	uint32_t namespaces;               /* GNS_* */
+	const char *root;                  /* share entry that is the root file system: "rootfs" */
 	const char *hostname, *domainname; /* "" : leave */
-	uint64_t root_propagation; /* MS_*, 0: private, as runc */
+	uint64_t root_propagation;         /* MS_*, 0: private, as runc */
 	uint32_t n_mounts;
 	const struct gmount *mounts;
 	struct gstrv masked_paths, readonly_paths;
@@ -128,13 +139,15 @@ struct gspec {
 	uint32_t n_devices;
 	const struct gdevice *devices; /* beyond the default ones */
 	uint32_t n_cgfiles;
-	const struct gkeyval *cgfiles; /* cgroup v2 file name and value for the container's cgroup */
+	const struct gkeyval
+		*cgfiles;   /* cgroup v2 file name and value for the container's cgroup */
 	uint32_t n_devprog; /* BPF_PROG_TYPE_CGROUP_DEVICE program, 0: none */
 	const uint64_t *devprog;
 	struct gproc proc;
 };
 
-/* Memory for the arrays of a decoded message. Bump allocation from a fixed block; 16-byte aligned. */
+/* Memory for the arrays of a decoded message. Bump allocation from a fixed block; 16-byte aligned.
+ */
 struct garena {
 	uint8_t *mem;
 	size_t cap, used;

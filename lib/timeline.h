@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The phases of one start, in CLOCK_MONOTONIC nanoseconds of the host (0: not reached). Marked by whoever
- * passes the point; costs one clock read each, always on. Guest points are the guest's own times, placed
- * on the host's clock by the host when the message that carries them arrives.
+ * The phases of one start, in CLOCK_MONOTONIC nanoseconds of the host (0: not reached). Marked by
+ * whoever passes the point; costs one clock read each, always on. Guest points are the guest's own
+ * times, placed on the host's clock by the host when the message that carries them arrives.
  */
 #ifndef LIB_TIMELINE_H
 #define LIB_TIMELINE_H
@@ -13,9 +13,10 @@
 enum timeline_point {
 	TL_START,      /* coracle's main() */
 	TL_SPEC,       /* config.json read, checked, translated */
-	TL_NAMESPACES, /* state directory, share tree, namespaces made; coracle-vmm about to be executed */
-	TL_VMM,	       /* coracle-vmm's main() */
-	TL_KVM,	       /* VM and vCPUs made */
+	TL_NAMESPACES, /* state directory, share tree, namespaces made; coracle-vmm about to be
+			  executed */
+	TL_VMM,        /* coracle-vmm's main() */
+	TL_KVM,        /* VM and vCPUs made */
 	TL_MEMORY,     /* guest memory mapped; kernel, cpio and boot data in it */
 	TL_DEVICES,    /* device workers started and jailed */
 	TL_KERNEL,     /* first KVM_RUN */
@@ -26,7 +27,7 @@ enum timeline_point {
 	TL_EXEC_ASKED, /* start request arrived */
 	TL_EXEC,       /* execve of the user's program succeeded */
 	TL_EXIT,       /* the user's program ended */
-	TL_END,	       /* coracle-vmm about to exit */
+	TL_END,        /* coracle-vmm about to exit */
 	TL_POINTS
 };
 

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* coracle create: the VM boots, the container is prepared, its program waits for `start`. */
+#include "lib/base.h"
+#include "lib/cleanup.h"
+#include "runtime/command.h"
+#include "runtime/launch.h"
+
+int cmd_create(const struct global *g, int argc, char **argv, struct err *err)
+{
+	struct container c = CONTAINER_INIT;
+	struct launch l = LAUNCH_INIT;
+	const struct option_def options[] = {LAUNCH_OPTIONS(&l)};
+	const struct usage u = {"create [OPTION]... ID",
+		"Boots a VM for the bundle's container. Its program runs after `coracle start ID`.",
+		options, ARRAY_SIZE(options)};
+	int first = options_parse(&u, argc, argv, err);
+	int r;
+
+	if (first <= 0)
+		return first;
+	r = options_operands(&u, argc, first, 1, 1, err);
+	if (r < 0)
+		return r;
+	l.detach = true;
+	r = launch_container(&l, g, argv[first], &c, err);
+	close_fd(&l.report_fd);
+	container_release(&c);
+	return r;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* coracle kill: a signal to the container's first process; SIGKILL ends the VM even if the guest is
+ * deaf. */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#include "lib/base.h"
+#include "runtime/command.h"
+#include "runtime/container.h"
+#include "runtime/options.h"
+#include "runtime/signals.h"
+
+#define SIGNAL_WAIT_MS 5000
+
+static int deliver(struct container *c, int signo, struct err *err)
+{
+	int r;
+
+	if (!c->has_state || container_status(c) == CONTAINER_STOPPED)
+		return err_plain(err, ESRCH, "container not running");
+	r = container_request(c, CTL_SIGNAL, (uint32_t)signo, SIGNAL_WAIT_MS, NULL, err);
+	if (r < 0 && !cstate_pid_alive(&c->state)) /* it ended meanwhile */
+		return signo == SIGKILL ? 0 : err_plain(err, ESRCH, "container not running");
+	if (r < 0 && signo == SIGKILL) {
+		*err = (struct err)ERR_INIT;
+		return container_kill(c, err);
+	}
+	if (r == -ESRCH)
+		return err_plain(err, ESRCH, "container not running");
+	return r;
+}
+
+int cmd_kill(const struct global *g, int argc, char **argv, struct err *err)
+{
+	bool all = false; /* the first process's end takes all others in its pid namespace along */
+	const struct option_def options[] = {
+		{"all", 'a', OPTION_FLAG, NULL, "the whole container (accepted for engines)", &all},
+	};
+	const struct usage u = {"kill [OPTION]... ID [SIGNAL]",
+		"Sends SIGNAL (name or number, default TERM) to the container's first process.",
+		options, ARRAY_SIZE(options)};
+	struct container c = CONTAINER_INIT;
+	int first = options_parse(&u, argc, argv, err);
+	int r, signo;
+
+	if (first <= 0)
+		return first;
+	r = options_operands(&u, argc, first, 1, 2, err);
+	if (r < 0)
+		return r;
+	signo = signal_parse(argc - first == 2 ? argv[first + 1] : "TERM", err);
+	if (signo < 0)
+		return signo;
+	if (all && signo != SIGKILL)
+		return err_plain(err, EOPNOTSUPP, "kill --all: only KILL is supported yet");
+	r = container_open(&c, g->root, argv[first], false, err);
+	if (r >= 0)
+		r = deliver(&c, signo, err);
+	container_release(&c);
+	return r;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* coracle start: runs the program of a created container. */
+#include <errno.h>
+
+#include "lib/base.h"
+#include "runtime/command.h"
+#include "runtime/container.h"
+#include "runtime/options.h"
+
+static int start(const struct container *c, struct err *err)
+{
+	switch (container_status(c)) {
+	case CONTAINER_CREATED: return container_request(c, CTL_START, 0, -1, NULL, err);
+	case CONTAINER_STOPPED:
+		return err_plain(err, EINVAL, "cannot start a container that has stopped");
+	case CONTAINER_RUNNING:
+	case CONTAINER_PAUSED:
+		return err_plain(err, EINVAL, "cannot start an already running container");
+	case CONTAINER_CREATING: break;
+	}
+	return err_plain(err, EINVAL, "cannot start a container that is still being created");
+}
+
+int cmd_start(const struct global *g, int argc, char **argv, struct err *err)
+{
+	const struct usage u = {"start ID", "Runs the program of a created container.", NULL, 0};
+	struct container c = CONTAINER_INIT;
+	int first = options_parse(&u, argc, argv, err);
+	int r;
+
+	if (first <= 0)
+		return first;
+	r = options_operands(&u, argc, first, 1, 1, err);
+	if (r < 0)
+		return r;
+	r = container_open(&c, g->root, argv[first], false, err);
+	if (r >= 0)
+		r = start(&c, err);
+	container_release(&c);
+	return r;
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Containers as the commands find them: one directory each, <root>/<id>/ (mode 0700), with
+ * state.json (oci/state.h), control.sock (lib/control.h) and share/ (mount point of the share tree,
+ * only ever mounted on in the VMM's own mount namespace). Status is asked of the kernel and of the
+ * VMM, never stored.
+ *
+ * A command holds an exclusive lock (flock on the directory) while it changes the container. The
+ * kernel drops the lock of a command that dies.
+ */
+#ifndef RUNTIME_CONTAINER_H
+#define RUNTIME_CONTAINER_H
+
+#include <stdbool.h>
+
+#include "lib/control.h"
+#include "lib/err.h"
+#include "oci/state.h"
+
+#define CONTAINER_SOCKET "control.sock"
+#define CONTAINER_SHARE  "share"
+#define CONTAINER_LOG    "vmm.log"
+
+enum container_status {
+	CONTAINER_CREATING,
+	CONTAINER_CREATED,
+	CONTAINER_RUNNING,
+	CONTAINER_PAUSED,
+	CONTAINER_STOPPED,
+};
+
+struct container {
+	int root_fd;           /* <root> */
+	int dir_fd;            /* <root>/<id>, locked */
+	const char *root, *id; /* borrowed */
+	struct cstate state;
+	bool has_state; /* false: create has not come that far, or died */
+};
+
+#define CONTAINER_INIT                      \
+	{                                   \
+		.root_fd = -1, .dir_fd = -1 \
+	}
+
+/* /run/coracle for root, else $XDG_RUNTIME_DIR/coracle (or /tmp/coracle-UID). */
+const char *container_default_root(void);
+
+/* Makes the root and the container's directory, locked. -EEXIST when the id is taken. */
+int container_new(struct container *c, const char *root, const char *id, struct err *err);
+/* Opens an existing container, locked, and reads its state. -ENOENT: "container does not exist".
+ * wait_lock false: does not lock (list, state). */
+int container_open(
+	struct container *c, const char *root, const char *id, bool lock, struct err *err);
+void container_release(struct container *c);
+
+enum container_status container_status(const struct container *c);
+const char *container_status_name(enum container_status s);
+
+/* Writes c->state. */
+int container_save(struct container *c, struct err *err);
+/* Kills the VMM if it lives and waits until it is gone (bounded). */
+int container_kill(struct container *c, struct err *err);
+/* Removes the directory and all in it. */
+int container_remove(struct container *c, struct err *err);
+
+/* One request to the VMM. timeout_ms < 0: none. The VMM's own refusal becomes err with its text.
+ * -ECONNREFUSED or -ENOENT: nobody listens; -ETIMEDOUT. ret_reply may be NULL. */
+int container_request(const struct container *c, enum ctl_type type, uint32_t arg, int timeout_ms,
+	struct ctl_reply *ret_reply, struct err *err);
+int container_timeline(const struct container *c, struct timeline *ret, struct err *err);
+
+/* A connected control socket, or -errno. */
+int container_connect(const struct container *c);
+
+#endif

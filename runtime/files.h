@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where our own files are: ../libexec/coracle beside the directory of this program if it is there
+ * (so an unpacked build runs from anywhere), else the directory given at build time.
+ */
+#ifndef RUNTIME_FILES_H
+#define RUNTIME_FILES_H
+
+#include "lib/err.h"
+
+/* Opens "coracle-vmm" or "coracle-init", read-only, CLOEXEC. */
+int files_open(const char *name, struct err *err);
+
+/* Opens the guest kernel: `annotation` if not NULL, else $CORACLE_KERNEL, else vmlinux beside the
+ * others. *ret_path (may be NULL) is where it was looked for, in static memory, also on failure. */
+int files_open_kernel(const char *annotation, const char **ret_path, struct err *err);
+
+/* Opens /dev/kvm and refuses a software KVM that cannot run Linux; the error says what to do. */
+int files_open_kvm(struct err *err);
+/* True when the machine's KVM is a software one (module kvm_pvm without VMX or SVM). */
+int files_kvm_is_software(void);
+
+#endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the user is told: a line on standard error and, with --log, a line in that file, as text or
+ * as one JSON object {"level","msg","time"} (the form containerd's shim and Podman read back). Only
+ * commands' main line logs; functions below return errors.
+ */
+#ifndef RUNTIME_LOG_H
+#define RUNTIME_LOG_H
+
+#include <stdbool.h>
+
+#include "lib/err.h"
+
+enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_WARNING, LOG_LEVEL_ERROR };
+
+/* path NULL: standard error only. format: "text" (default, NULL) or "json". */
+int log_open(const char *path, const char *format, bool debug, struct err *err);
+int log_fd(void); /* the log file's descriptor, -1: none; for coracle-vmm to append to */
+bool log_is_json(void);
+__attribute__((format(printf, 2, 3))) void log_msg(enum log_level level, const char *fmt, ...);
+/* For callbacks of oci/: warns. arg is not used. */
+void log_warn_cb(void *arg, const char *msg);
+
+#endif

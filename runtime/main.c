@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* coracle: the command line. Global options, then one command (one file each, cmd_*.c). */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base.h"
+#include "oci/spec.h"
+#include "runtime/command.h"
+#include "runtime/container.h"
+#include "runtime/log.h"
+#include "runtime/options.h"
+
+static const struct command commands[] = {
+	{"check", "say what this machine offers and whether a container can start", cmd_check},
+	{"create", "boot a VM for a container, without starting its program", cmd_create},
+	{"delete", "remove a stopped container (--force: any container)", cmd_delete},
+	{"features", "print the features of the runtime as JSON", cmd_features},
+	{"kill", "send a signal to a container's first process", cmd_kill},
+	{"list", "list containers", cmd_list},
+	{"run", "create and start a container, and wait for it", cmd_run},
+	{"spec", "write a default config.json", cmd_spec},
+	{"start", "start the program of a created container", cmd_start},
+	{"state", "print the state of a container as JSON", cmd_state},
+	{"timeline", "draw the phases that `run --timing FILE` recorded", cmd_timeline},
+};
+
+static void print_commands(void)
+{
+	printf("\nCommands:\n");
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		printf("  %-10s %s\n", commands[i].name, commands[i].summary);
+	printf("\n`coracle COMMAND --help` tells more. State is kept in %s.\n",
+		container_default_root());
+}
+
+static void print_version(void)
+{
+	printf("coracle version %s\nspec: %s\n", CORACLE_VERSION, SPEC_OCI_VERSION);
+}
+
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (!strcmp(commands[i].name, name))
+			return &commands[i];
+	return NULL;
+}
+
+static int run_command(struct global *g, int argc, char **argv, struct err *err)
+{
+	const struct command *c = find_command(argv[0]);
+	int r;
+
+	if (!c)
+		return err_plain(err, EINVAL, "unknown command '%s' (see coracle --help)", argv[0]);
+	if (!g->root)
+		g->root = container_default_root();
+	r = c->run(g, argc, argv, err);
+	if (fflush(stdout) || ferror(stdout)) {
+		if (r >= 0)
+			r = err_set(err, errno ? errno : EIO, "cannot write to standard output");
+	}
+	return r;
+}
+
+static int coracle(struct global *g, int argc, char **argv, struct err *err)
+{
+	bool version = false;
+	const char *rootless = NULL; /* runc has it; the answer is found from the caller's uid */
+	const struct option_def options[] = {
+		{"root", 0, OPTION_STRING, "DIR", "where state is kept", &g->root},
+		{"log", 0, OPTION_STRING, "FILE", "write messages to FILE too", &g->log_path},
+		{"log-format", 0, OPTION_STRING, "FORMAT", "text (default) or json",
+			&g->log_format},
+		{"debug", 0, OPTION_FLAG, NULL, "more messages, also from the guest kernel",
+			&g->debug},
+		{"systemd-cgroup", 0, OPTION_FLAG, NULL, "accepted for engines",
+			&g->systemd_cgroup},
+		{"rootless", 0, OPTION_STRING, "BOOL", "accepted for engines", &rootless},
+		{"lenient", 0, OPTION_FLAG, NULL, "warn about unsupported fields, do not refuse",
+			&g->lenient},
+		{"version", 'v', OPTION_FLAG, NULL, "print the version", &version},
+	};
+	const struct usage u = {"[GLOBAL OPTION]... COMMAND [OPTION]... [ARGUMENT]...",
+		"Runs OCI containers, each in a microVM of its own.", options, ARRAY_SIZE(options),
+		print_commands};
+	int first = options_parse(&u, argc, argv, err);
+	int r;
+
+	if (first <= 0)
+		return first;
+	if (version) {
+		print_version();
+		return 0;
+	}
+	if (first >= argc) {
+		options_help(&u);
+		return argc == 1 ? 0 : 1;
+	}
+	r = log_open(g->log_path, g->log_format, g->debug, err);
+	if (r < 0)
+		return r;
+	return run_command(g, argc - first, argv + first, err);
+}
+
+int main(int argc, char **argv)
+{
+	struct global g = {.start_ns = timeline_now()};
+	struct err err = ERR_INIT;
+	int r;
+
+	signal(SIGPIPE, SIG_IGN);
+	r = coracle(&g, argc, argv, &err);
+	if (r >= 0)
+		return r;
+	log_msg(LOG_LEVEL_ERROR, "%s", err.msg[0] ? err.msg : strerror(-r));
+	return err.exit_status ? err.exit_status : 1;
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base.h"
+
+#define OPTIONS_MAX 32
+#define LONG_BASE   256 /* getopt values of long options: LONG_BASE + index */
+
+void options_help(const struct usage *u)
+{
+	printf("usage: coracle %s\n\n%s\n", u->synopsis, u->about);
+	if (u->n)
+		printf("\nOptions:\n");
+	for (size_t i = 0; i < u->n; i++) {
+		const struct option_def *o = &u->options[i];
+		char left[64];
+
+		snprintf(left, sizeof(left), "%s%c%s--%s%s%s", o->letter ? "-" : "",
+			o->letter ? o->letter : ' ', o->letter ? ", " : "   ", o->name,
+			o->arg ? " " : "", o->arg ? o->arg : "");
+		printf("  %-32s %s\n", left, o->help);
+	}
+	if (u->more)
+		u->more();
+}
+
+static int set_value(const struct option_def *o, const char *arg, struct err *err)
+{
+	unsigned long v;
+	char *end;
+
+	switch (o->type) {
+	case OPTION_FLAG: *(bool *)o->value = true; return 0;
+	case OPTION_STRING: *(const char **)o->value = arg; return 0;
+	case OPTION_NUMBER:
+		errno = 0;
+		v = strtoul(arg, &end, 10);
+		if (errno || end == arg || *end || v > INT_MAX)
+			return err_plain(err, EINVAL, "--%s: '%s' is not a number", o->name, arg);
+		*(unsigned *)o->value = (unsigned)v;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+static const struct option_def *find(const struct usage *u, int c)
+{
+	if (c >= LONG_BASE)
+		return &u->options[c - LONG_BASE];
+	for (size_t i = 0; i < u->n; i++)
+		if (u->options[i].letter == c)
+			return &u->options[i];
+	return NULL;
+}
+
+int options_parse(const struct usage *u, int argc, char **argv, struct err *err)
+{
+	struct option longs[OPTIONS_MAX + 2] = {{0}};
+	char shorts[2 * OPTIONS_MAX + 4] = "+:h";
+	size_t s = strlen(shorts);
+	int c, r;
+
+	BUG_ON(u->n > OPTIONS_MAX);
+	for (size_t i = 0; i < u->n; i++) {
+		const struct option_def *o = &u->options[i];
+		int has_arg = o->type == OPTION_FLAG ? no_argument : required_argument;
+
+		longs[i] = (struct option){o->name, has_arg, NULL, LONG_BASE + (int)i};
+		if (o->letter) {
+			shorts[s++] = o->letter;
+			if (has_arg == required_argument)
+				shorts[s++] = ':';
+		}
+	}
+	longs[u->n] = (struct option){"help", no_argument, NULL, 'h'};
+	opterr = 0;
+	optind = 0; /* glibc: start afresh, the global options were parsed with another table */
+	while ((c = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
+		if (c == 'h') {
+			options_help(u);
+			return 0;
+		}
+		if (c == ':')
+			return err_plain(
+				err, EINVAL, "option '%s' needs a value", argv[optind - 1]);
+		if (c == '?')
+			return err_plain(err, EINVAL,
+				"unknown option '%s' (see coracle %.*s --help)", argv[optind - 1],
+				(int)strcspn(u->synopsis, " "), u->synopsis);
+		r = set_value(find(u, c), optarg, err);
+		if (r < 0)
+			return r;
+	}
+	return optind;
+}
+
+int options_operands(const struct usage *u, int argc, int first, int min, int max, struct err *err)
+{
+	int n = argc - first;
+
+	if (n >= min && n <= max)
+		return 0;
+	return err_plain(err, EINVAL, "%s: usage: coracle %s",
+		n < min ? "an argument is missing" : "too many arguments", u->synopsis);
+}

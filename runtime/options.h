@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Command-line options from one table: parsing and help. */
+#ifndef RUNTIME_OPTIONS_H
+#define RUNTIME_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "lib/err.h"
+
+enum option_type {
+	OPTION_FLAG,   /* bool */
+	OPTION_STRING, /* const char * */
+	OPTION_NUMBER, /* unsigned */
+};
+
+struct option_def {
+	const char *name; /* long name; `letter` is the short one, 0: none */
+	char letter;
+	enum option_type type;
+	const char *arg; /* what the help calls the value; NULL for flags */
+	const char *help;
+	void *value;
+};
+
+struct usage {
+	const char *synopsis; /* "create [OPTION]... ID" */
+	const char *about;    /* one or more lines */
+	const struct option_def *options;
+	size_t n;
+	void (*more)(void); /* prints what else the help says; NULL: nothing */
+};
+
+/* Parses argv (argv[0] is a name). Options stop at the first operand. Returns the index of the
+ * first operand; 0 when --help was asked and printed; -EINVAL with err set. */
+int options_parse(const struct usage *u, int argc, char **argv, struct err *err);
+/* Fails unless between min and max operands are left from argv[first] on. */
+int options_operands(const struct usage *u, int argc, int first, int min, int max, struct err *err);
+void options_help(const struct usage *u);
+
+#endif

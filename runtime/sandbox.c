@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/sandbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/nsfs.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "lib/cleanup.h"
+#include "lib/control.h"
+#include "lib/fd.h"
+#include "runtime/container.h"
+
+int sandbox_open_netns(const struct container_spec *spec, int *ret_fd, struct err *err)
+{
+	autofd int fd = -1;
+
+	*ret_fd = -1;
+	if (!spec->netns_path)
+		return 0;
+	fd = open(spec->netns_path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0)
+		return err_set(
+			err, errno, "cannot open the network namespace '%s'", spec->netns_path);
+	if (ioctl(fd, NS_GET_NSTYPE) != CLONE_NEWNET)
+		return err_plain(err, EINVAL, "'%s' is not a network namespace", spec->netns_path);
+	*ret_fd = take_fd(&fd);
+	return 0;
+}
+
+static int enter_namespaces(int netns_fd, struct err *err)
+{
+	int flags = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | (netns_fd < 0 ? CLONE_NEWNET : 0);
+
+	if (unshare(flags) < 0)
+		return err_set(err, errno, "cannot make the sandbox's namespaces%s",
+			errno == EPERM ? " (root is needed)" : "");
+	if (netns_fd >= 0 && setns(netns_fd, CLONE_NEWNET) < 0)
+		return err_set(err, errno, "cannot enter the network namespace");
+	/* Slave: what the host unmounts later goes away here too, and nothing of ours reaches the
+	 * host. */
+	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
+		return err_set(err, errno, "cannot make the mount namespace private");
+	return 0;
+}
+
+/* A command that is killed takes the VMM along; the VMM itself ends this once it is ready. */
+static int become_session(struct err *err)
+{
+	struct sigaction dfl = {.sa_handler = SIG_DFL};
+	sigset_t none;
+
+	setsid();
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	sigaction(SIGPIPE, &dfl, NULL);
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		return err_set(err, errno, "cannot tie the VMM to the command");
+	return 0;
+}
+
+static int pass_config(struct vm_config *cfg, struct err *err)
+{
+	int fd;
+
+	for (unsigned i = 0; i < VM_FDS; i++)
+		if (cfg->fd[i] >= 0 && fcntl(cfg->fd[i], F_SETFD, 0) < 0)
+			return err_set(err, errno, "cannot pass a descriptor on");
+	timeline_mark(&cfg->timeline, TL_NAMESPACES);
+	fd = memfd_with("vm_config", cfg, sizeof(*cfg), 1);
+	if (fd < 0)
+		return err_set(err, -fd, "cannot make a memfd");
+	if (fcntl(fd, F_SETFD, 0) < 0)
+		return err_set(err, errno, "cannot pass a descriptor on");
+	return fd;
+}
+
+static int prepare(struct vm_config *cfg, const struct container_spec *spec, int state_dir_fd,
+	int netns_fd, struct err *err)
+{
+	autofd int mount_point = -1;
+	int r = become_session(err);
+
+	if (r < 0)
+		return r;
+	r = enter_namespaces(netns_fd, err);
+	if (r < 0)
+		return r;
+	mount_point = openat(
+		state_dir_fd, CONTAINER_SHARE, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (mount_point < 0)
+		return err_set(err, errno, "cannot open the share tree's mount point");
+	r = share_mount(mount_point, spec, &cfg->fd[VM_FD_SHARE], err);
+	return r < 0 ? r : pass_config(cfg, err);
+}
+
+_Noreturn void sandbox_exec(struct vm_config *cfg, const struct container_spec *spec,
+	int state_dir_fd, int netns_fd, int vmm_fd)
+{
+	struct err err = ERR_INIT;
+	int fd = prepare(cfg, spec, state_dir_fd, netns_fd, &err);
+	struct vmm_report rep = {.version = CTL_VERSION, .type = VMM_FAILED};
+
+	if (fd >= 0) {
+		char num[16];
+		char *argv[] = {"coracle-vmm", "--config-fd", num, cfg->id, NULL};
+		char *envp[] = {NULL}; /* the caller's environment is none of the VMM's business */
+
+		snprintf(num, sizeof(num), "%d", fd);
+		fexecve(vmm_fd, argv, envp);
+		err_set(&err, errno, "cannot execute coracle-vmm");
+	}
+	rep.errnum = err.errnum;
+	rep.exit_status = 1;
+	snprintf(rep.text, sizeof(rep.text), "%s", err.msg);
+	write_full(cfg->fd[VM_FD_REPORT], &rep, sizeof(rep));
+	_exit(1);
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The VMM's process before it is the VMM: session, namespaces, share tree, exec. */
+#ifndef RUNTIME_SANDBOX_H
+#define RUNTIME_SANDBOX_H
+
+#include "lib/err.h"
+#include "lib/vm_config.h"
+#include "oci/spec.h"
+#include "runtime/share.h"
+
+/* Opens spec->netns_path, if given, and checks that it is a network namespace. *ret_fd -1: none
+ * given. */
+int sandbox_open_netns(const struct container_spec *spec, int *ret_fd, struct err *err);
+
+/* In the child: never returns. Failure is reported on cfg->fd[VM_FD_REPORT] as VMM_FAILED. */
+_Noreturn void sandbox_exec(struct vm_config *cfg, const struct container_spec *spec,
+	int state_dir_fd, int netns_fd, int vmm_fd);
+
+#endif

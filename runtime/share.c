@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/share.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "lib/cleanup.h"
+
+#define SHARE_ATTRS (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
+
+static int open_in_root(int root, const char *path, uint64_t flags)
+{
+	struct open_how how = {
+		.flags = flags | O_CLOEXEC,
+		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+	};
+
+	return (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+}
+
+/* Makes dest (absolute, in the root file system) component by component; the last one a directory
+ * or an empty file. Each prefix is resolved anew inside the root, so a link cannot lead out of it.
+ */
+static int make_in_root(int root, const char *dest, bool is_dir)
+{
+	autofree char *path = strdup(dest);
+	size_t i = 0;
+
+	if (!path)
+		return -ENOMEM;
+	for (;;) {
+		autofd int parent = -1, fd = -1;
+		size_t start, end;
+		char saved;
+
+		while (path[i] == '/')
+			i++;
+		if (!path[i])
+			return 0;
+		start = i;
+		end = start + strcspn(path + start, "/");
+		saved = path[end];
+		path[end] = '\0';
+		fd = open_in_root(root, path, O_PATH);
+		if (fd < 0 && errno == ENOENT) {
+			bool last = path[end + (saved ? 1 : 0)] == '\0' || !saved;
+			char keep = path[start];
+
+			path[start] = '\0';
+			parent = open_in_root(root, start ? path : "/", O_PATH | O_DIRECTORY);
+			path[start] = keep;
+			if (parent < 0)
+				return -errno;
+			if (is_dir || !last) {
+				if (mkdirat(parent, path + start, 0755) < 0 && errno != EEXIST)
+					return -errno;
+			} else if (mknodat(parent, path + start, S_IFREG | 0644, 0) < 0 &&
+				   errno != EEXIST) {
+				return -errno;
+			}
+		} else if (fd < 0) {
+			return -errno;
+		}
+		path[end] = saved;
+		i = end;
+	}
+}
+
+static bool below(const char *path, const char *dir)
+{
+	size_t n = strlen(dir);
+
+	while (n > 1 && dir[n - 1] == '/')
+		n--;
+	return !strncmp(path, dir, n) && path[n] == '/';
+}
+
+int share_make_mount_points(const struct container_spec *spec, struct err *err)
+{
+	const struct gmount *m = spec->guest.mounts;
+
+	if (!spec->root_readonly)
+		return 0;
+	for (uint32_t i = 0; i < spec->guest.n_mounts; i++) {
+		bool hidden = false;
+		int r;
+
+		for (uint32_t j = 0; j < i && !hidden; j++)
+			hidden = below(m[i].dest, m[j].dest);
+		if (hidden)
+			continue;
+		r = make_in_root(spec->root_fd, m[i].dest, m[i].kind != GMOUNT_BIND || m[i].is_dir);
+		if (r < 0 && r != -EROFS)
+			return err_set(err, -r,
+				"cannot make the mount point '%s' in the root file system",
+				m[i].dest);
+	}
+	return 0;
+}
+
+static int mount_tmpfs(int mount_point_fd, struct err *err)
+{
+	autofd int fs = fsopen("tmpfs", FSOPEN_CLOEXEC);
+	autofd int mnt = -1;
+
+	if (fs < 0)
+		return err_set(err, errno, "cannot open a tmpfs");
+	if (fsconfig(fs, FSCONFIG_SET_STRING, "mode", "0755", 0) < 0 ||
+		fsconfig(fs, FSCONFIG_SET_STRING, "size", "1M", 0) < 0 ||
+		fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return err_set(err, errno, "cannot make the share tree's tmpfs");
+	mnt = fsmount(fs, FSMOUNT_CLOEXEC, SHARE_ATTRS);
+	if (mnt < 0)
+		return err_set(err, errno, "cannot mount the share tree's tmpfs");
+	if (move_mount(mnt, "", mount_point_fd, "",
+		    MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+		return err_set(err, errno, "cannot attach the share tree");
+	return take_fd(&mnt);
+}
+
+struct share_entry {
+	int source_fd;
+	const char *source, *name;
+	bool is_dir, readonly, recursive;
+};
+
+static int add_entry(int tree, const struct share_entry *e, struct err *err)
+{
+	unsigned rec = e->recursive ? AT_RECURSIVE : 0;
+	struct mount_attr attr = {
+		.attr_set = SHARE_ATTRS | (e->readonly ? MOUNT_ATTR_RDONLY : 0),
+		.propagation = MS_PRIVATE,
+	};
+	autofd int clone = -1;
+
+	if (e->is_dir ? mkdirat(tree, e->name, 0755) : mknodat(tree, e->name, S_IFREG | 0644, 0))
+		return err_set(err, errno, "cannot make the share entry '%s'", e->name);
+	clone = open_tree(
+		e->source_fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | rec);
+	if (clone < 0)
+		return err_set(err, errno, "cannot bind '%s'", e->source);
+	if (mount_setattr(clone, "", AT_EMPTY_PATH | rec, &attr, sizeof(attr)) < 0)
+		return err_set(err, errno, "cannot set the mount attributes of '%s'", e->source);
+	if (move_mount(clone, "", tree, e->name, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return err_set(err, errno, "cannot attach '%s' to the share tree", e->source);
+	return 0;
+}
+
+int share_mount(int mount_point_fd, const struct container_spec *spec, int *ret_fd, struct err *err)
+{
+	struct mount_attr ro = {.attr_set = MOUNT_ATTR_RDONLY, .propagation = MS_PRIVATE};
+	struct share_entry root = {.source_fd = spec->root_fd,
+		.source = spec->root_path,
+		.name = SPEC_SHARE_ROOT,
+		.is_dir = true,
+		.readonly = spec->root_readonly,
+		.recursive = true};
+	autofd int tree = mount_tmpfs(mount_point_fd, err);
+	int r;
+
+	if (tree < 0)
+		return tree;
+	r = add_entry(tree, &root, err);
+	for (uint32_t i = 0; r >= 0 && i < spec->n_shares; i++) {
+		const struct spec_share *s = &spec->shares[i];
+		struct share_entry e = {.source_fd = s->fd,
+			.source = s->source,
+			.name = s->name,
+			.is_dir = S_ISDIR(s->mode),
+			.readonly = s->readonly,
+			.recursive = s->recursive};
+
+		r = add_entry(tree, &e, err);
+	}
+	if (r < 0)
+		return r;
+	if (mount_setattr(tree, "", AT_EMPTY_PATH, &ro, sizeof(ro)) < 0)
+		return err_set(err, errno, "cannot make the share tree read-only");
+	*ret_fd = take_fd(&tree);
+	return 0;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The share tree: what the guest's virtio-fs shows. A small read-only tmpfs whose entries
+ * ("rootfs", "m0", "m1"...) are mount points, one for the root file system and one for each bind
+ * mount. Every mount in it is a private clone, nosuid, nodev, noexec on the host, and read-only
+ * where the spec says so: the host kernel itself refuses writes there, whatever the file server is
+ * made to do.
+ */
+#ifndef RUNTIME_SHARE_H
+#define RUNTIME_SHARE_H
+
+#include "lib/err.h"
+#include "oci/spec.h"
+
+/* Makes the mount points that the spec's mounts need and a read-only root lacks, on the host, never
+ * following a link out of the root file system. Does nothing for a writable root: the guest makes
+ * them. */
+int share_make_mount_points(const struct container_spec *spec, struct err *err);
+
+/* Mounts the tree on mount_point_fd, in the calling process's own mount namespace. *ret_fd: O_PATH,
+ * its root, CLOEXEC. The spec's sources are open (spec_open_sources). */
+int share_mount(
+	int mount_point_fd, const struct container_spec *spec, int *ret_fd, struct err *err);
+
+#endif
