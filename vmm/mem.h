@@ -7,6 +7,8 @@
 #ifndef VMM_MEM_H
 #define VMM_MEM_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "lib/err.h"
@@ -19,6 +21,8 @@ struct guest_region {
 	uint64_t gpa, bytes;
 	uint8_t *hva;
 	uint64_t fd_offset; /* in the memfd */
+	void *area;	    /* the mapping with its guard pages; NULL: borrowed memory (tests) */
+	size_t area_bytes;
 };
 
 struct guest_mem {
@@ -29,11 +33,16 @@ struct guest_mem {
 
 /* Creates the memfd (F_SEAL_SHRINK|GROW) and maps it; bytes is a multiple of 2 MiB. */
 int guest_mem_init(struct guest_mem *m, uint64_t bytes, struct err *err);
-/* Maps an existing memfd of a worker process at addresses of its own (process isolation). */
+/* Maps an existing memfd of a worker process at addresses of its own (process isolation). Borrows memfd;
+ * refuses one of another size or that may shrink. */
 int guest_mem_map(struct guest_mem *m, int memfd, uint64_t bytes, struct err *err);
 void guest_mem_release(struct guest_mem *m);
 
 /* The host address of [gpa, gpa+len), or NULL unless len > 0 and the range lies in one region. */
 void *mem_at(const struct guest_mem *m, uint64_t gpa, uint64_t len);
+
+/* The other way, for devices that give pages back: where [hva, hva+len) lies in the memfd. False unless len
+ * > 0 and the range lies in one region. */
+bool mem_fd_offset(const struct guest_mem *m, const void *hva, uint64_t len, uint64_t *ret_offset);
 
 #endif

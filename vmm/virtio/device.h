@@ -17,6 +17,7 @@
 #define VMM_VIRTIO_DEVICE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "lib/err.h"
@@ -37,6 +38,7 @@ struct vdev_shared {
 struct vdev_env {
 	const struct guest_mem *mem;
 	struct vdev_shared *shared;
+	/* All eventfds are EFD_NONBLOCK: a full counter must not block a vCPU or a worker. */
 	int ctl_fd; /* SOCK_SEQPACKET to the transport: struct vdev_ctl */
 	int cmd_fd; /* SOCK_SEQPACKET to the VMM's main loop, device-specific messages; -1: none */
 	int irq_fd; /* eventfd: irqfd of the device's interrupt */
@@ -67,14 +69,20 @@ struct vdev_ops {
 	/* In each worker thread, before its jail closes. May be NULL. */
 	int (*enter)(struct vdev *dev, unsigned thread, struct err *err);
 	int (*activate)(struct vdev *dev); /* 0 or -VFAULT_*; may be NULL */
-	int (*kick)(struct vdev *dev, unsigned q); /* 0 or -VFAULT_* */
+	/* 0 or -VFAULT_*. Also once, unasked, after activate(). A virtq_pop() that finds buffers gives 0 after
+	 * some tens of chains (a turn); kick(q) then comes again by itself. */
+	int (*kick)(struct vdev *dev, unsigned q);
 	int (*event)(struct vdev *dev, unsigned thread, uint64_t data, uint32_t epoll_events);
 	void (*reset)(struct vdev *dev); /* drop everything in flight; may be NULL */
 };
 
 /* For devices, from kick(), event(), activate() and enter(): */
 void vdev_signal(struct vdev *dev); /* used-buffer interrupt */
-/* Watch an fd (level-triggered EPOLL* events) in thread `thread`; event() gets `data`. 0 or -errno. */
+/* Watch an fd in thread `thread`; event() gets `data`. Level-triggered EPOLL* events only, data below
+ * VDEV_DATA_MAX. event() comes whether the device is active or not. 0 or -errno; -EPERM: a file that is
+ * always ready (regular files, directories) can't be watched. Unwatch in the thread itself, or in activate()
+ * or reset(): then no event of an unwatched fd comes any more. */
+#define VDEV_DATA_MAX (1ull << 62)
 int vdev_watch(struct vdev *dev, unsigned thread, int fd, uint32_t events, uint64_t data);
 int vdev_rewatch(struct vdev *dev, unsigned thread, int fd, uint32_t events, uint64_t data);
 void vdev_unwatch(struct vdev *dev, unsigned thread, int fd);

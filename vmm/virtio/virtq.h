@@ -32,7 +32,7 @@ enum vfault {
 	VFAULT_DESC_INDEX,    /* head or next out of range */
 	VFAULT_DESC_LOOP,     /* more descriptors than the queue has */
 	VFAULT_DESC_ADDR,     /* buffer not in guest memory */
-	VFAULT_DESC_LEN,      /* lengths add up past 4 GiB, or a zero-length buffer */
+	VFAULT_DESC_LEN,      /* lengths add up to 4 GiB or more, or a zero-length buffer */
 	VFAULT_DESC_ORDER,    /* readable after writable */
 	VFAULT_INDIRECT,      /* nested, with NEXT, empty, not a multiple of 16, too long, not offered */
 	VFAULT_REQUEST,	      /* the request itself breaks the device's rules */
@@ -59,6 +59,9 @@ struct virtq {
 	uint16_t next_used; /* worker only */
 	uint16_t signalled_used; /* next_used when the driver was last interrupted */
 	bool signalled_valid;
+	bool kicks_off; /* between virtq_disable_kicks() and virtq_enable_kicks() */
+	bool turn_over; /* a pop was refused because of turn_max */
+	uint16_t turn_max, turn_popped; /* the worker's fairness limit; max 0: none */
 };
 
 struct virtq_chain {
@@ -74,7 +77,8 @@ int virtq_init(struct virtq *vq, const struct guest_mem *mem, const struct virtq
 	uint64_t features);
 void virtq_reset(struct virtq *vq);
 
-/* 1: a chain, 0: none, -VFAULT_*: broken, do not touch the queue again before a reset. */
+/* 1: a chain, 0: none, -VFAULT_*: broken; from then on the queue is dead (pops and pushes nothing). 0 also
+ * when the turn is over: the worker then calls kick() again soon, without a kick from the driver. */
 int virtq_pop(struct virtq *vq, struct virtq_chain *ret_chain);
 /* Hands the chain back with `written` bytes in its writable part. */
 void virtq_push(struct virtq *vq, uint16_t head, uint32_t written);
@@ -85,6 +89,11 @@ bool virtq_should_signal(struct virtq *vq);
 /* Asks the driver (not) to kick. enable: returns true when buffers came meanwhile: look again. */
 void virtq_disable_kicks(struct virtq *vq);
 bool virtq_enable_kicks(struct virtq *vq);
+
+/* For the worker: from here on at most max chains are popped (0: any number), so that a driver that fills
+ * the ring as fast as we empty it can't keep a worker from its other duties. _over: it came to that. */
+void virtq_begin_turn(struct virtq *vq, uint16_t max);
+bool virtq_turn_over(const struct virtq *vq);
 
 /* Copies from the readable part at byte offset off, or into the writable part. False, with nothing copied,
  * when [off, off+len) does not lie within it. */

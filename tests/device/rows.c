@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/device/rows.h"
+
+#include <stddef.h>
+
+const struct device_row *const device_rows[] = {
+	&row_rng,
+	NULL,
+};
