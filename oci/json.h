@@ -44,7 +44,7 @@ struct jnode {
 	const struct jnode *up; /* NULL: the root */
 	const char *key;        /* member of an object; NULL: element `index` of an array */
 	size_t index;
-	struct json_object *obj; /* never JSON null when a getter succeeded; borrowed */
+	struct json_object *obj; /* borrowed; NULL: JSON null, seen by jiter_next() only */
 };
 
 /* Passes text (len bytes, text[len] is NUL) through the gate and builds the tree. max: JSON_*_MAX.
@@ -100,8 +100,9 @@ int jopt_object(const struct jnode *n, const char *key, struct jnode *ret, bool 
 int jopt_array(const struct jnode *n, const char *key, size_t max, struct jnode *ret,
 	bool *ret_found, struct err *err);
 
-/* Walks an array or an object in order: `struct jiter it = {0}; while (jiter_next(&it, &n,
- * &child))`. Null values are skipped. */
+/* Walks an array or an object in order: `struct jiter it = {0}; while (jiter_next(&it, &n, &x))`.
+ * Null members of an object are skipped; a null element of an array is given out with x.obj NULL,
+ * which no typed getter takes. */
 struct jiter {
 	struct lh_entry *entry; /* object */
 	size_t index;           /* array */

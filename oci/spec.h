@@ -21,7 +21,7 @@
 #include "oci/arena.h"
 #include "oci/json.h"
 
-#define SPEC_OCI_VERSION     "1.2.1" /* newest version of the runtime spec we know all fields of */
+#define SPEC_OCI_VERSION     "1.3.0" /* newest version of the runtime spec we know all fields of */
 #define SPEC_OCI_VERSION_MIN "1.0.0"
 #define SPEC_SHARE_ROOT      "rootfs" /* share entry of the root file system */
 #define SPEC_SHARE_NAME_MAX  16
@@ -62,6 +62,7 @@ struct container_spec {
 	struct arena arena;
 	const char *oci_version;
 	struct gspec guest;
+	struct gmount *mounts; /* the same array as guest.mounts, to be completed */
 	const char *root_path; /* as given: absolute, or relative to the bundle */
 	int root_fd;           /* O_PATH directory, opened by spec_open_sources(); -1 before */
 	bool root_readonly;

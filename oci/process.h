@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The `process` object of config.json, also what `exec --process FILE` is given. */
+#ifndef OCI_PROCESS_H
+#define OCI_PROCESS_H
+
+#include "oci/spec_ctx.h"
+
+/* n: the process object. Missing capabilities mean none at all, as in runc. */
+int spec_process(struct spec_ctx *c, const struct jnode *n, struct gproc *ret_p);
+
+/* Number of RLIMIT_<name>, or -1. */
+int rlimit_number(const char *name);
+
+/* Number of a capability by its exact name "CAP_...", or -1: unknown to libcap. */
+int capability_number(const char *name);
+
+#endif
