@@ -1,0 +1,123 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# The command line itself: what needs no VM.
+bats_require_minimum_version 1.5.0
+load common
+
+@test "--help lists every command, and each command has help of its own" {
+	run coracle --help
+	((status == 0))
+	for command in check create delete features kill list run spec start state timeline; do
+		[[ $output == *"  $command "* ]]
+		run -0 coracle "$command" --help
+		[[ $output == "usage: coracle $command"* ]]
+		run -0 coracle --help
+	done
+}
+
+@test "--version names the version and the spec" {
+	run -0 coracle --version
+	[[ ${lines[0]} =~ ^"coracle version "[0-9]+\.[0-9]+\.[0-9]+ ]]
+	[[ ${lines[1]} =~ ^"spec: 1.2." ]]
+}
+
+@test "unknown commands and options are named" {
+	run coracle frobnicate
+	fails 1 "unknown command 'frobnicate'"
+	run coracle --frobnicate list
+	fails 1 "unknown option '--frobnicate'"
+	run coracle create --frobnicate x
+	fails 1 "unknown option '--frobnicate'"
+	run coracle create
+	fails 1 "an argument is missing: usage: coracle create"
+	run coracle state a b
+	fails 1 "too many arguments"
+	run coracle create --bundle
+	fails 1 "option '--bundle' needs a value"
+}
+
+@test "engines' global options are accepted" {
+	run -0 coracle --log "$BATS_TEST_TMPDIR/log" --log-format json --systemd-cgroup --debug list
+}
+
+@test "an error goes to standard error and, as JSON, to --log" {
+	run --separate-stderr coracle --log "$BATS_TEST_TMPDIR/log" --log-format json state nobody
+	((status == 1))
+	[[ ! $output && $stderr == *"container does not exist"* ]]
+	run -0 jq -r '.level, .msg' "$BATS_TEST_TMPDIR/log"
+	[[ ${lines[0]} == error && ${lines[1]} == *"container does not exist"* ]]
+	jq -e '.time | test("^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z$")' "$BATS_TEST_TMPDIR/log"
+}
+
+@test "spec writes a config.json as runc's, once" {
+	run -0 coracle spec --bundle "$bundle"
+	jq -e '.ociVersion and .process.terminal and .process.args == ["sh"] and .root.path == "rootfs"' "$bundle/config.json"
+	run coracle spec --bundle "$bundle"
+	fails 1 "file config.json exists"
+	run coracle spec --bundle /nowhere
+	fails 1 "cannot open the bundle '/nowhere'"
+}
+
+@test "features is JSON that names versions, namespaces and mount options" {
+	run -0 --separate-stderr coracle features
+	jq -e '.ociVersionMin == "1.0.0" and (.ociVersionMax | startswith("1.2"))
+		and (.linux.namespaces | index("pid")) and (.mountOptions | index("ro"))' <<<"$output"
+}
+
+@test "list of nothing: a header, an empty JSON list, no ids" {
+	run -0 coracle list
+	[[ ${lines[0]} == ID*PID*STATUS*BUNDLE*CREATED*OWNER* && ${#lines[@]} == 1 ]]
+	run -0 coracle list --format json
+	jq -e 'type == "array" and length == 0 or . == null' <<<"$output"
+	run -0 coracle list --quiet
+	[[ ! $output ]]
+	run coracle list --format xml
+	fails 1 "expected table or json, got 'xml'"
+}
+
+@test "ids: taken from runc's alphabet, never a path" {
+	for bad in "" . .. a/b ../x "a b" $'a\nb' "$(printf 'x%.0s' {1..300})"; do
+		run coracle state "$bad"
+		((status == 1))
+		run coracle create --bundle "$bundle" "$bad"
+		((status == 1))
+		run coracle delete --force "$bad"
+		((status == 1))
+	done
+	left_nothing
+}
+
+@test "delete: an error for an id that is not there, silence with --force" {
+	run coracle delete nobody
+	fails 1 "container does not exist"
+	run -0 coracle delete --force nobody
+	[[ ! $output ]]
+}
+
+@test "kill and start: ids that are not there, signals there are not" {
+	run coracle kill nobody
+	fails 1 "container does not exist"
+	run coracle kill nobody NOSUCH
+	fails 1 'unknown signal "NOSUCH"'
+	run coracle kill nobody 65
+	fails 1 'unknown signal "65"'
+	run coracle start nobody
+	fails 1 "container does not exist"
+}
+
+@test "check says that a container can start, as text and as JSON" {
+	need_kvm
+	run -0 coracle check
+	[[ ${lines[-1]} == "A container can start here." ]]
+	[[ $output == *"native"* ]]
+	run -0 coracle check --json
+	jq -e '.ok and (.checks | map(select(.required)) | all(.ok))' <<<"$output"
+}
+
+@test "a state directory that others can write to is refused" {
+	mkdir -p "$root"
+	chmod 0777 "$root"
+	run coracle state x
+	fails 1 "is writable by others"
+	chmod 0700 "$root"
+}
