@@ -53,7 +53,9 @@ int err_wrap(struct err *err, const char *fmt, ...)
 	n = vsnprintf(err->msg, sizeof(err->msg), fmt, ap);
 	va_end(ap);
 	if (n >= 0 && (size_t)n < sizeof(err->msg))
-		snprintf(err->msg + n, sizeof(err->msg) - (size_t)n, ": %s", old);
+		/* the precision only tells the compiler that the cut is meant */
+		snprintf(err->msg + n, sizeof(err->msg) - (size_t)n, ": %.*s",
+			(int)sizeof(err->msg) - n, old);
 	if (!err->errnum)
 		err->errnum = EINVAL;
 	return -err->errnum;
