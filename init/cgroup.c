@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "init/cgroup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <linux/bpf.h>
+
+#include "init/fail.h"
+#include "init/sys.h"
+#include "init/sysctl.h"
+#include "lib/cleanup.h"
+
+#define GROUP_NAME "container"
+
+void cgroup_enable_text(const char *controllers, char *out, size_t out_bytes)
+{
+	size_t len = 0;
+
+	out[0] = '\0';
+	for (const char *p = controllers; *p;) {
+		size_t n = strcspn(p, " \n");
+		int w;
+
+		if (n) {
+			w = snprintf(
+				out + len, out_bytes - len, "%s+%.*s", len ? " " : "", (int)n, p);
+			if (w < 0 || (size_t)w >= out_bytes - len) {
+				out[len] = '\0';
+				return;
+			}
+			len += (size_t)w;
+		}
+		p += n;
+		p += *p != '\0';
+	}
+}
+
+static int enable_controllers(int base, struct err *err)
+{
+	char have[512], want[1024];
+	autofd int fd = openat(base, "cgroup.controllers", O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+	int r;
+
+	if (fd < 0)
+		return fail(err, errno, "cgroup.controllers");
+	n = read(fd, have, sizeof(have) - 1);
+	if (n < 0)
+		return fail(err, errno, "cgroup.controllers");
+	have[n] = '\0';
+	cgroup_enable_text(have, want, sizeof(want));
+	if (!want[0])
+		return 0;
+	r = file_put(base, "cgroup.subtree_control", want);
+	return r < 0 ? fail(err, -r, "cannot enable controllers %s", want) : 0;
+}
+
+static int write_values(int group, const struct gspec *spec, struct err *err)
+{
+	for (uint32_t i = 0; i < spec->n_cgfiles; i++) {
+		const struct gkeyval *kv = &spec->cgfiles[i];
+		int r;
+
+		if (strchr(kv->key, '/') || kv->key[0] == '.')
+			return err_plain(err, EINVAL, "\"%s\" is not a cgroup file", kv->key);
+		r = file_put(group, kv->key, kv->value);
+		if (r < 0)
+			return fail(err, -r, "cannot write \"%s\" to cgroup file %s", kv->value,
+				kv->key);
+	}
+	return 0;
+}
+
+static int attach_devprog(int group, const struct gspec *spec, struct err *err)
+{
+	static char log[4096]; /* the verifier's: its last line says why */
+	union bpf_attr attr = {
+		.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE,
+		.insn_cnt = spec->n_devprog,
+		.insns = (uintptr_t)spec->devprog,
+		.license = (uintptr_t) "Apache-2.0",
+		.log_level = 1,
+		.log_size = sizeof(log),
+		.log_buf = (uintptr_t)log,
+	};
+	autofd int prog = -1;
+
+	if (!spec->n_devprog)
+		return 0;
+	prog = (int)syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof(attr));
+	if (prog < 0)
+		return fail(err, errno, "cannot load the device program: %.200s", log);
+	memset(&attr, 0, sizeof(attr));
+	attr.target_fd = (uint32_t)group;
+	attr.attach_bpf_fd = (uint32_t)prog;
+	attr.attach_type = BPF_CGROUP_DEVICE;
+	attr.attach_flags = BPF_F_ALLOW_MULTI;
+	if (syscall(SYS_bpf, BPF_PROG_ATTACH, &attr, sizeof(attr)) < 0)
+		return fail(err, errno, "cannot attach the device program");
+	return 0;
+}
+
+int cgroup_make(int base, const struct gspec *spec, int *ret_group, struct err *err)
+{
+	autofd int group = -1;
+	int r = enable_controllers(base, err);
+
+	if (r == 0 && mkdirat(base, GROUP_NAME, 0755) < 0 && errno != EEXIST)
+		r = fail(err, errno, "cannot make the group");
+	if (r < 0)
+		return err_wrap(err, "cgroup");
+	group = openat(base, GROUP_NAME, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (group < 0)
+		r = fail(err, errno, "cannot open the group");
+	if (r == 0)
+		r = write_values(group, spec, err);
+	if (r == 0)
+		r = attach_devprog(group, spec, err);
+	if (r < 0)
+		return err_wrap(err, "cgroup");
+	*ret_group = take_fd(&group);
+	return 0;
+}
+
+int cgroup_kill(int group)
+{
+	return file_put(group, "cgroup.kill", "1");
+}

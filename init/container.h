@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The container's first process: forked, prepared up to the point where execve(2) is all that is
+ * left. */
+#ifndef INIT_CONTAINER_H
+#define INIT_CONTAINER_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "lib/err.h"
+#include "lib/gspec.h"
+#include "lib/proto.h"
+
+/* What init needs of its surroundings; nothing below knows whether it is in a VM. */
+struct init_env {
+	int control;    /* stream socket, connected, blocking */
+	int streams[3]; /* stdin, stdout, stderr: stream sockets, non-blocking, perhaps still
+			   connecting; -1: none */
+	int share;      /* O_PATH directory in init's mount namespace: the share's top level */
+	int null;   /* /dev/null, read-write, on a mount of init's mount namespace without nodev */
+	int cgroup; /* cgroup v2 directory in which the container's group is made */
+};
+
+/* From the child to init on a seqpacket socket that closes on exec: so its end is "execve
+ * succeeded". */
+enum child_kind {
+	CHILD_TERMINAL = 1, /* carries the terminal's master */
+	CHILD_READY,
+	CHILD_FAILED,
+};
+
+struct child_msg {
+	uint32_t kind; /* enum child_kind */
+	int32_t errnum;
+	uint32_t exit_status;
+	uint32_t reserved;
+	uint64_t rootfs_ns;
+	char text[PROTO_TEXT_MAX];
+};
+
+struct container {
+	pid_t pid;
+	int sock;     /* reports, and one byte to it: execute. -1 once its end was read */
+	int group;    /* cgroup directory */
+	int stdio[3]; /* init's ends of the pipes, non-blocking; -1: none (null, or a terminal: see
+			 below) */
+};
+
+/* Makes cgroup, pipes and process. The child's report follows on c->sock. After a failure c may be
+ * half made; nothing of it is released, as the guest ends. */
+int container_spawn(
+	const struct init_env *env, const struct gspec *spec, struct container *c, struct err *err);
+
+/* CLOCK_BOOTTIME in nanoseconds: the protocol's time. */
+uint64_t boot_ns(void);
+
+/* Copies text to a FAILED message: cut, NUL-terminated, control characters as '?'. */
+void text_copy(char out[PROTO_TEXT_MAX], const char *text);
+
+#endif

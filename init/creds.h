@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who a process is and what it may: limits, user, groups, capabilities, no_new_privs. */
+#ifndef INIT_CREDS_H
+#define INIT_CREDS_H
+
+#include "lib/err.h"
+#include "lib/gspec.h"
+
+/* Resource limits; while still privileged. */
+int creds_limits(const struct gproc *p, struct err *err);
+
+/* oom_score_adj of the calling process, through a procfs directory of its own pid namespace. */
+int creds_oom_score(int proc, int32_t adj, struct err *err);
+
+/* Bounding set, groups, gid, uid, and the other four capability sets, in runc's order. No way back.
+ */
+int creds_become(const struct gproc *p, struct err *err);
+
+#endif

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "init/namespaces.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <net/if.h>
+
+#include "init/fail.h"
+#include "init/sys.h"
+#include "lib/cleanup.h"
+
+#define CLONE_FLAG_INTO_CGROUP \
+	0x200000000ull /* CLONE_INTO_CGROUP: <linux/sched.h> clashes with musl's */
+
+/* struct clone_args of clone3(2), up to Linux 5.7's fields */
+struct clone3_args {
+	uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
+		set_tid_size, cgroup;
+};
+
+uint64_t ns_clone_flags(uint32_t gns)
+{
+	uint64_t flags = 0;
+
+	if (gns & GNS_PID)
+		flags |= CLONE_NEWPID;
+	if (gns & GNS_UTS)
+		flags |= CLONE_NEWUTS;
+	if (gns & GNS_IPC)
+		flags |= CLONE_NEWIPC;
+	return flags;
+}
+
+pid_t ns_fork(uint64_t clone_flags, int group)
+{
+	struct clone3_args args = {.flags = clone_flags, .exit_signal = SIGCHLD};
+	long pid;
+
+	if (group >= 0) {
+		args.flags |= CLONE_FLAG_INTO_CGROUP;
+		args.cgroup = (uint64_t)group;
+	}
+	pid = syscall(SYS_clone3, &args, sizeof(args));
+	return pid < 0 ? -errno : (pid_t)pid;
+}
+
+int ns_enter_mount(uint32_t gns, struct err *err)
+{
+	if (unshare(CLONE_NEWNS | (gns & GNS_CGROUP ? CLONE_NEWCGROUP : 0)) < 0)
+		return fail(err, errno, "cannot make the mount and cgroup namespaces");
+	return 0;
+}
+
+int ns_names(const struct gspec *spec, struct err *err)
+{
+	if (spec->hostname[0] && sethostname(spec->hostname, strlen(spec->hostname)) < 0)
+		return fail(err, errno, "sethostname \"%s\"", spec->hostname);
+	if (spec->domainname[0] && setdomainname(spec->domainname, strlen(spec->domainname)) < 0)
+		return fail(err, errno, "setdomainname \"%s\"", spec->domainname);
+	return 0;
+}
+
+int ns_loopback_up(struct err *err)
+{
+	autofd int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq req = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+
+	if (sock < 0 || ioctl(sock, SIOCSIFFLAGS, &req) < 0)
+		return fail(err, errno, "cannot bring the loopback device up");
+	return 0;
+}

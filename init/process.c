@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "init/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+
+#include "init/creds.h"
+#include "init/exec.h"
+#include "init/fail.h"
+#include "init/passwd.h"
+#include "init/sys.h"
+
+#define DEFAULT_UMASK 0022
+
+/* What process_become() found for process_exec(). */
+static struct {
+	char path[PATH_BYTES];
+	char home[sizeof("HOME=") + PATH_BYTES];
+	const char *envp[GSPEC_ARGS_MAX + 2]; /* HOME and the NULL */
+} image;
+
+int process_stdio(const int stdio[3], int report, struct err *err)
+{
+	int high[4];
+
+	/* Out of the way first: the sources may themselves be 0 to 3. */
+	for (int i = 0; i < 4; i++) {
+		high[i] = fcntl(i < 3 ? stdio[i] : report, F_DUPFD_CLOEXEC, 10);
+		if (high[i] < 0)
+			return fail(err, errno, "cannot place the standard streams");
+	}
+	for (int i = 0; i < 4; i++)
+		if (dup3(high[i], i, i < 3 ? 0 : O_CLOEXEC) < 0)
+			return fail(err, errno, "cannot place the standard streams");
+	if (sys_close_range(PROCESS_REPORT_FD + 1, ~0u, 0) < 0)
+		return fail(err, errno, "close_range");
+	return 0;
+}
+
+/* env as given; HOME is set when it is not there or empty. */
+static void make_env(const struct gproc *p)
+{
+	const char *home = env_get(&p->env, "HOME");
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < p->env.n; i++)
+		if (strcmp(p->env.v[i], "HOME=") != 0)
+			image.envp[n++] = p->env.v[i];
+	if (!home || !*home) {
+		memcpy(image.home, "HOME=", 5);
+		passwd_home_at("/etc/passwd", p->uid, image.home + 5, sizeof(image.home) - 5);
+		image.envp[n++] = image.home;
+	}
+	image.envp[n] = NULL;
+}
+
+static int cwd_error(const struct gproc *p, int errnum, struct err *err)
+{
+	return fail(err, errnum, "chdir to cwd (\"%s\") set in config.json failed", p->cwd);
+}
+
+/* A magic link could still have led somewhere outside. */
+static int check_cwd(struct err *err)
+{
+	char where[PATH_BYTES];
+
+	if (syscall(SYS_getcwd, where, sizeof(where)) < 0 || where[0] != '/')
+		return err_plain(err, EPERM,
+			"current working directory is outside of container mount namespace root "
+			"-- possible container breakout detected");
+	return 0;
+}
+
+/* runc's order: as root; if root may not (a network file system's root may be nobody), again as the
+ * user. */
+static int become_user(const struct gproc *p, struct err *err)
+{
+	bool again = false;
+	int r;
+
+	if (chdir(p->cwd) < 0) {
+		if (errno != EACCES && errno != EPERM)
+			return cwd_error(p, errno, err);
+		again = true;
+	}
+	r = creds_become(p, err);
+	if (r < 0)
+		return r;
+	if (again && chdir(p->cwd) < 0)
+		return cwd_error(p, errno, err);
+	return check_cwd(err);
+}
+
+int process_become(const struct gproc *p, struct err *err)
+{
+	sigset_t none;
+	int r;
+
+	if (!p->args.n)
+		return err_plain(err, EINVAL, "process.args must not be empty");
+	make_env(p);
+	r = creds_limits(p, err);
+	if (r < 0)
+		return r;
+	if ((p->flags & GPROC_NO_NEW_PRIVS) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return fail(err, errno, "cannot set no_new_privs");
+	r = become_user(p, err);
+	if (r < 0)
+		return r;
+	umask(p->flags & GPROC_HAS_UMASK ? p->umask : DEFAULT_UMASK);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	return exec_find(p->args.v[0], &p->env, image.path, err);
+}
+
+int process_exec(const struct gproc *p, struct err *err)
+{
+	return exec_run(image.path, p->args.v, image.envp, err);
+}
