@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "oci/features.h"
+
+#include <sys/capability.h>
+
+#include "lib/base.h"
+#include "oci/json.h"
+#include "oci/mounts.h"
+#include "oci/spec.h"
+#include "oci/spec_linux.h"
+#include "oci/support.h"
+
+static bool supported(const char *path)
+{
+	const struct field *f = support_find(path);
+
+	BUG_ON(!f);
+	return f->support != SUPPORT_REFUSED && f->support != SUPPORT_FOREIGN;
+}
+
+static struct json_object *hooks_json(bool *ok)
+{
+	static const char *const kinds[] = {"prestart", "createRuntime", "createContainer",
+		"startContainer", "poststart", "poststop"};
+	struct json_object *a = jnew_array(ok);
+	char path[64];
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		snprintf(path, sizeof(path), "hooks.%s", kinds[i]);
+		if (supported("hooks") && supported(path))
+			jadd_str(a, kinds[i], ok);
+	}
+	return a;
+}
+
+static struct json_object *mount_options_json(bool *ok)
+{
+	struct json_object *a = jnew_array(ok);
+
+	for (size_t i = 0; i < mount_options_n; i++)
+		if (mount_options[i].kind != MOPT_REFUSED)
+			jadd_str(a, mount_options[i].name, ok);
+	return a;
+}
+
+static struct json_object *namespaces_json(bool *ok)
+{
+	struct json_object *a = jnew_array(ok);
+
+	for (size_t i = 0; i < namespace_kinds_n; i++)
+		if (namespace_kinds[i].guest_bit)
+			jadd_str(a, namespace_kinds[i].name, ok);
+	return a;
+}
+
+/* The names the parser takes: libcap's, in capitals. */
+static struct json_object *capabilities_json(bool *ok)
+{
+	struct json_object *a = jnew_array(ok);
+
+	for (cap_value_t v = 0; v <= CAP_LAST_CAP; v++) {
+		char *name = cap_to_name(v);
+
+		if (name &&
+			name[0] == 'c') { /* libcap gives the bare number of one it does not know */
+			for (char *p = name; *p; p++)
+				if (*p >= 'a' && *p <= 'z')
+					*p = (char)(*p - 'a' + 'A');
+			jadd_str(a, name, ok);
+		}
+		cap_free(name);
+	}
+	return a;
+}
+
+static void put_enabled(struct json_object *o, const char *key, bool enabled, bool *ok)
+{
+	struct json_object *e = jnew_object(ok);
+
+	jput_bool(e, "enabled", enabled, ok);
+	jput(o, key, e, ok);
+}
+
+static struct json_object *linux_json(bool *ok)
+{
+	struct json_object *o = jnew_object(ok), *cgroup = jnew_object(ok);
+	struct json_object *extensions = jnew_object(ok);
+
+	jput(o, "namespaces", namespaces_json(ok), ok);
+	jput(o, "capabilities", capabilities_json(ok), ok);
+	/* The container's cgroup is the guest's, which has v2 only. */
+	jput_bool(cgroup, "v1", false, ok);
+	jput_bool(cgroup, "v2", true, ok);
+	jput_bool(cgroup, "systemd", false, ok);
+	jput_bool(cgroup, "systemdUser", false, ok);
+	jput_bool(cgroup, "rdma", supported("linux.resources.rdma"), ok);
+	jput(o, "cgroup", cgroup, ok);
+	put_enabled(o, "seccomp", supported("linux.seccomp"), ok);
+	put_enabled(o, "apparmor", supported("process.apparmorProfile"), ok);
+	put_enabled(o, "selinux", supported("process.selinuxLabel"), ok);
+	put_enabled(o, "intelRdt", supported("linux.intelRdt"), ok);
+	put_enabled(extensions, "idmap", supported("mounts[].uidMappings"), ok);
+	jput(o, "mountExtensions", extensions, ok);
+	put_enabled(o, "netDevices", supported("linux.netDevices"), ok);
+	return o;
+}
+
+struct json_object *features_json(void)
+{
+	/* They pick a file of the host's, or take its memory: not for an untrusted user to set. */
+	static const char *const unsafe[] = {
+		SPEC_ANNOTATION_KERNEL, SPEC_ANNOTATION_MEMORY, SPEC_ANNOTATION_VCPUS};
+	bool ok = true;
+	struct json_object *o = jnew_object(&ok), *annotations = jnew_object(&ok);
+
+	jput_str(o, "ociVersionMin", SPEC_OCI_VERSION_MIN, &ok);
+	jput_str(o, "ociVersionMax", SPEC_OCI_VERSION, &ok);
+	jput(o, "hooks", hooks_json(&ok), &ok);
+	jput(o, "mountOptions", mount_options_json(&ok), &ok);
+	jput(o, "linux", linux_json(&ok), &ok);
+	jput_str(annotations, "coracle.version", CORACLE_VERSION, &ok);
+	jput(o, "annotations", annotations, &ok);
+	jput_strs(o, "potentiallyUnsafeConfigAnnotations", unsafe, ARRAY_SIZE(unsafe), &ok);
+	if (ok)
+		return o;
+	json_object_put(o);
+	return NULL;
+}
