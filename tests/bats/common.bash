@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2016,SC2119,SC2120,SC2154
 # What the bats files share. They run as root in the lab (tools/test lab), or on any machine with a real
 # /dev/kvm given CORACLE (the program) and CORACLE_ROOTFS (a Debian root file system, see tools/rootfs).
 
@@ -21,8 +21,8 @@ setup() {
 
 teardown() {
 	local left
-	[[ ! -d $root ]] || for left in $(ls "$root"); do
-		coracle delete --force "$left"
+	for left in "$root"/*; do
+		[[ ! -e $left ]] || coracle delete --force "${left##*/}"
 	done
 	[[ ! -d $bundle/rootfs ]] || umount -q "$bundle/rootfs" || true
 	! pgrep -a coracle-vmm || { echo "a VMM was left behind" && pkill -9 coracle-vmm && return 1; }

@@ -1,0 +1,149 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Mounts: binds, guest file systems, the root file system.
+bats_require_minimum_version 1.5.0
+load common
+
+bind() { edit '.mounts += [{destination: $d, source: $s, type: "bind", options: ($o | split(","))}]' --arg s "$1" --arg d "$2" --arg o "$3"; }
+
+setup_files() {
+	own=$BATS_TEST_TMPDIR/own
+	mkdir -p "$own/sub"
+	echo one >"$own/file"
+	echo two >"$own/sibling"
+}
+
+@test "bind: read-write both ways, by owner and mode" {
+	need_kvm
+	setup_files
+	chown 1234:4321 "$own/file"
+	new_bundle sh -c 'cat /m/file; stat -c "%u %g" /m/file; echo three >/m/new; mkdir /m/dir; chown 7:8 /m/new; chmod 0604 /m/new'
+	bind "$own" /m bind,rw
+	run_container
+	((status == 0))
+	[[ $output == $'one\n1234 4321' ]]
+	[[ $(cat "$own/new") == three && $(stat -c '%u %g %a' "$own/new") == "7 8 604" && -d $own/dir ]]
+}
+
+@test "bind ro: refused in the guest, and by the host for a guest that remounts" {
+	need_kvm
+	setup_files
+	new_bundle sh -c 'echo x >/m/file; mount -o remount,rw /m; mount -o remount,rw,bind /m; echo x >/m/file; rm -f /m/file; cat /m/file'
+	edit '.process.capabilities |= (.bounding += ["CAP_SYS_ADMIN"] | .effective += ["CAP_SYS_ADMIN"] | .permitted += ["CAP_SYS_ADMIN"])'
+	bind "$own" /m bind,ro
+	run_container
+	[[ $output == *one && $(cat "$own/file") == one ]]
+	[[ $stderr == *"Read-only file system"* ]]
+}
+
+@test "bind of one file shows that file and not its siblings" {
+	need_kvm
+	setup_files
+	new_bundle sh -c 'cat /mnt/here; ls /mnt; echo changed >/mnt/here'
+	own_rootfs
+	bind "$own/file" /mnt/here bind,rw
+	run_container
+	((status == 0))
+	[[ $output == $'one\nhere' && $(cat "$own/file") == changed ]]
+}
+
+@test "rbind takes the mounts below along, bind does not" {
+	need_kvm
+	setup_files
+	mount -t tmpfs tmpfs "$own/sub"
+	echo below >"$own/sub/file"
+	new_bundle sh -c 'cat /r/sub/file; ls /b/sub | wc -l'
+	bind "$own" /r rbind,rw
+	bind "$own" /b bind,rw
+	run_container
+	umount "$own/sub"
+	((status == 0))
+	[[ $output == $'below\n0' ]]
+}
+
+@test "a bind over a directory of the rootfs, and a mount point that has to be made" {
+	need_kvm
+	setup_files
+	new_bundle sh -c 'cat /usr/share/file; cat /made/new/point/file'
+	own_rootfs
+	bind "$own" /usr/share bind,ro
+	bind "$own" /made/new/point bind,ro
+	run_container
+	((status == 0))
+	[[ $output == $'one\none' ]]
+}
+
+@test "a mount destination behind a hostile link stays in the rootfs" {
+	need_kvm
+	setup_files
+	mkdir -p "$BATS_TEST_TMPDIR/outside"
+	new_bundle sh -c 'cat /evil/x/file'
+	own_rootfs
+	ln -s "$BATS_TEST_TMPDIR/outside" "$bundle/rootfs/evil"
+	bind "$own" /evil/x bind,ro
+	run_container
+	[[ ! -e $BATS_TEST_TMPDIR/outside/x ]]
+	((status == 0))
+	[[ $output == one ]]
+}
+
+@test "tmpfs: size, mode, options" {
+	need_kvm
+	new_bundle sh -c 'stat -f -c "%T %b*%S" /t; stat -c %a /t; grep " /t " /proc/self/mountinfo; cp /bin/true /t/; /t/true || echo noexec; head -c 2M /dev/zero >/t/big || echo full'
+	edit '.mounts += [{destination: "/t", type: "tmpfs", source: "tmpfs", options: ["nosuid", "noexec", "nodev", "size=1m", "mode=1750"]}]'
+	own_rootfs
+	run_container
+	[[ ${lines[0]} == "tmpfs 256*4096" && ${lines[1]} == 1750 ]]
+	[[ ${lines[2]} == *nosuid,nodev,noexec* && $output == *noexec* && $output == *full* ]]
+}
+
+@test "tmpcopyup fills the tmpfs with what it hides" {
+	need_kvm
+	new_bundle sh -c 'cat /etc/debian_version >/dev/null && stat -f -c %T /etc && echo x >/etc/new'
+	edit '.mounts += [{destination: "/etc", type: "tmpfs", source: "tmpfs", options: ["tmpcopyup"]}]'
+	run_container
+	((status == 0))
+	[[ $output == tmpfs && ! -e $CORACLE_ROOTFS/etc/new ]]
+}
+
+@test "the default mounts: proc, sysfs, devpts, mqueue, shm, cgroup2" {
+	need_kvm
+	new_bundle sh -c 'awk "{ print \$2, \$3 }" /proc/mounts | sort; cat /sys/fs/cgroup/cgroup.controllers; ls -l /dev/ptmx /dev/fd; test -c /dev/pts/ptmx && echo pts'
+	run_container
+	((status == 0))
+	for want in "/dev tmpfs" "/dev/mqueue mqueue" "/dev/pts devpts" "/dev/shm tmpfs" "/proc proc" "/sys sysfs" "/sys/fs/cgroup cgroup2"; do
+		[[ $output == *"$want"* ]]
+	done
+	[[ $output == *memory* && $output == *pts* ]]
+}
+
+@test "root read-only: refused in the guest, and by the host for a guest that remounts" {
+	need_kvm
+	new_bundle sh -c 'touch /x; mount -o remount,rw /; touch /x; test ! -e /x && echo clean'
+	edit '.root.readonly = true | .process.capabilities |= (.bounding += ["CAP_SYS_ADMIN"] | .effective += ["CAP_SYS_ADMIN"] | .permitted += ["CAP_SYS_ADMIN"])'
+	run_container
+	[[ $output == clean && $stderr == *"Read-only file system"* ]]
+}
+
+@test "root read-only with a mount point that is not there yet" {
+	need_kvm
+	setup_files
+	new_bundle sh -c 'cat /fresh/dir/file /fresh/file'
+	own_rootfs
+	edit '.root.readonly = true'
+	bind "$own" /fresh/dir bind,ro
+	bind "$own/file" /fresh/file bind,ro
+	run_container
+	((status == 0))
+	[[ $output == $'one\none' ]]
+}
+
+@test "mounts that fail say which and why" {
+	need_kvm
+	new_bundle true
+	edit '.mounts += [{destination: "/t", type: "nosuchfs", source: "none"}]'
+	run_container
+	((status == 1))
+	[[ $stderr == *nosuchfs* ]]
+	left_nothing
+}

@@ -1,0 +1,102 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# The machine around the container: size, failures of the guest, what the host sees.
+bats_require_minimum_version 1.5.0
+load common
+
+@test "memory by annotation" {
+	need_kvm
+	for megabytes in 64 128 1024; do
+		new_bundle sh -c 'awk "/MemTotal/ { print int(\$2 / 1024) }" /proc/meminfo'
+		edit '.annotations["coracle.vm.memory"] = $m' --arg m "${megabytes}M"
+		run_container
+		((status == 0 && output <= megabytes && output > megabytes * 6 / 10))
+	done
+}
+
+@test "vCPUs by annotation: 1, 2, 4 and 16" {
+	need_kvm
+	for n in 1 2 4 16; do
+		new_bundle nproc
+		edit '.annotations["coracle.vm.vcpus"] = $n' --arg n "$n"
+		run_container
+		((status == 0 && output == n))
+	done
+}
+
+@test "sizes that make no sense are refused" {
+	new_bundle true
+	for bad in 0 -1 17 many; do
+		edit '.annotations["coracle.vm.vcpus"] = $n' --arg n "$bad"
+		run_container
+		((status == 1))
+		[[ $stderr == *coracle.vm.vcpus* ]]
+	done
+	new_bundle true
+	for bad in 0 1M many 99999999T; do
+		edit '.annotations["coracle.vm.memory"] = $n' --arg n "$bad"
+		run_container
+		((status == 1))
+		[[ $stderr == *coracle.vm.memory* ]]
+	done
+	left_nothing
+}
+
+@test "a guest kernel that panics: an error with its last words, nothing left" {
+	need_kvm
+	new_bundle sh -c 'echo 1 >/proc/sys/kernel/sysrq; echo c >/proc/sysrq-trigger; sleep 10'
+	edit '.linux.readonlyPaths = [] | .linux.maskedPaths = []'
+	run_container
+	((status != 0))
+	echo "$stderr"
+	[[ $stderr == *panic* ]]
+	left_nothing
+}
+
+@test "resident memory follows use: what the guest frees comes back" {
+	need_kvm
+	own=$BATS_TEST_TMPDIR/own
+	mkdir "$own"
+	new_bundle perl -e 'sub say_ { open my $f, ">", "/own/$_[0]"; close $f; while (!-e "/own/$_[0]-seen") { select undef, undef, undef, 0.05 } }
+		my $x = "x" x (300 << 20); say_("full"); undef $x; say_("empty"); select undef, undef, undef, 0.1 while !-e "/own/end"'
+	edit '.annotations["coracle.vm.memory"] = "768M" | .mounts += [{destination: "/own", source: $s, type: "bind", options: ["bind"]}]' --arg s "$own"
+	coracle run --detach --pid-file "$BATS_TEST_TMPDIR/pid" --bundle "$bundle" "$id" </dev/null >/dev/null 2>&1
+	pid=$(cat "$BATS_TEST_TMPDIR/pid")
+	rss() { awk '/^RssShmem/ { print int($2 / 1024) }' "/proc/$pid/status"; }
+	until_true 60 test -e "$own/full"
+	full=$(rss)
+	: >"$own/full-seen"
+	until_true 60 test -e "$own/empty"
+	: >"$own/empty-seen"
+	until_true 30 eval '(($(rss) < full - 200))'
+	echo "full: $full MiB, after: $(rss) MiB"
+	coracle delete --force "$id"
+}
+
+@test "two containers at once do not see each other" {
+	need_kvm
+	new_bundle sh -c 'hostname; ps -e -o args= | grep -c [s]leep; sleep 1'
+	coracle run --bundle "$bundle" "$id-a" >"$BATS_TEST_TMPDIR/a" &
+	first=$!
+	coracle run --bundle "$bundle" "$id-b" >"$BATS_TEST_TMPDIR/b"
+	wait $first
+	diff "$BATS_TEST_TMPDIR/a" "$BATS_TEST_TMPDIR/b"
+	left_nothing
+}
+
+@test "the timing file has every phase of the start, and draws" {
+	need_kvm
+	new_bundle true
+	run_container --timing "$BATS_TEST_TMPDIR/t"
+	((status == 0))
+	jq -e '[.phases[].name] == ["spec", "namespaces", "vmm", "kvm", "memory", "devices", "enter", "kernel",
+		"init", "rootfs", "prepare", "start", "exec", "run", "end"]' "$BATS_TEST_TMPDIR/t"
+	jq -e '.total == ([.phases[].duration] | add) and .total > 0' "$BATS_TEST_TMPDIR/t"
+	run -0 coracle timeline "$BATS_TEST_TMPDIR/t"
+	[[ ${lines[0]} == spec* && ${lines[-1]} == total* && $output == *"#"* ]]
+	run -0 coracle timeline --svg "$BATS_TEST_TMPDIR/t"
+	[[ $output == "<svg "*"</svg>" ]]
+	echo '{"version":1,"total":5,"phases":[{"name":"<x>","start":0,"duration":1}]}' >"$BATS_TEST_TMPDIR/t"
+	run coracle timeline "$BATS_TEST_TMPDIR/t"
+	fails 1 "a phase's name"
+}
