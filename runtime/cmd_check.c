@@ -4,7 +4,6 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <linux/kvm.h>
 #include <linux/magic.h>
 #include <stdio.h>
@@ -108,8 +107,8 @@ static void check_kernel_code(struct report *rep, int kvm)
 		return;
 	}
 	row->ok = per_second >= PROBE_NATIVE_MIN;
-	found(row, "%s: %" PRIu64 " million instructions a second",
-		row->ok ? "native" : "interpreted", per_second / 1000000);
+	found(row, "%s: %.1f million instructions a second", row->ok ? "native" : "interpreted",
+		per_second / 1000000);
 }
 
 static void check_kvm(struct report *rep)

@@ -21,12 +21,11 @@ static const char *libexec_dir(void)
 	n = readlink("/proc/self/exe", path, sizeof(path) - 32);
 	if (n > 0) {
 		path[n] = '\0';
-		slash = strrchr(path, '/');
-		if (slash) {
-			strcpy(slash, "/../libexec/coracle");
-			if (access(path, F_OK) == 0)
-				return path;
-		}
+		for (int up = 0; up < 2 && (slash = strrchr(path, '/')); up++)
+			*slash = '\0';
+		strcat(path, "/libexec/coracle");
+		if (access(path, F_OK) == 0)
+			return path;
 	}
 	snprintf(path, sizeof(path), "%s", CORACLE_LIBEXECDIR);
 	return path;

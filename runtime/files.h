@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where our own files are: ../libexec/coracle beside the directory of this program if it is there
- * (so an unpacked build runs from anywhere), else the directory given at build time.
+ * Where our own files are: PREFIX/libexec/coracle where this program is PREFIX/bin/coracle, if that
+ * is there (so an unpacked build runs from anywhere), else the directory given at build time.
  */
 #ifndef RUNTIME_FILES_H
 #define RUNTIME_FILES_H

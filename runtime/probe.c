@@ -25,6 +25,7 @@
 #define PTE_LARGE   0x83
 #define CR0_LONG    0x80000031ull /* PG, NE, ET, PE */
 #define CR4_PAE     0x20ull
+#define CPUID_MAX   256
 #define EFER_LONG   0x500ull /* LME, LMA */
 
 /* mov %edi,%ecx; 1: dec %ecx; jnz 1b; hlt; jmp back to the start */
@@ -68,6 +69,21 @@ static void fill_memory(uint8_t *mem)
 	put64(mem, PDPT_HIGH + 510 * 8, PD | PTE_PRESENT);
 	put64(mem, PD, PTE_LARGE);
 	memcpy(mem + CODE, code, sizeof(code));
+}
+
+/* Long mode is accepted only once the vCPU's CPUID has it. */
+static int set_cpuid(int kvm_fd, int vcpu)
+{
+	autofree struct kvm_cpuid2 *cpuid =
+		calloc(1, sizeof(*cpuid) + CPUID_MAX * sizeof(cpuid->entries[0]));
+
+	if (!cpuid)
+		return -ENOMEM;
+	cpuid->nent = CPUID_MAX;
+	if (ioctl(kvm_fd, KVM_GET_SUPPORTED_CPUID, cpuid) < 0 ||
+		ioctl(vcpu, KVM_SET_CPUID2, cpuid) < 0)
+		return -errno;
+	return 0;
 }
 
 static int set_registers(int vcpu)
@@ -152,7 +168,9 @@ static int probe_vcpu(int kvm_fd, int vm, uint64_t *ret_per_second, struct err *
 	run = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0);
 	if (run == MAP_FAILED)
 		return err_set(err, errno, "cannot map the vCPU");
-	r = set_registers(vcpu);
+	r = set_cpuid(kvm_fd, vcpu);
+	if (r == 0)
+		r = set_registers(vcpu);
 	r = r < 0 ? err_set(err, -r, "cannot set the vCPU's registers")
 		  : measure(vcpu, run, ret_per_second, err);
 	munmap(run, (size_t)size);
