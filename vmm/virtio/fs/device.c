@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The virtio-fs device (VIRTIO 1.2, 5.11): queue 0 is the high-priority one (FORGETs), the others
+ * carry requests, one worker thread each. What the requests mean is server.c's.
+ *
+ * The worker runs as the host's root with these capabilities, and no other:
+ *   CHOWN, FOWNER           SETATTR, and giving new files to the guest's users
+ *   DAC_OVERRIDE            the guest kernel has checked permissions; the host's view of them is
+ * root's DAC_READ_SEARCH         open_by_handle_at(2): nodes whose descriptor was closed FSETID
+ * keeps set-id bits where the guest's caller may keep them MKNOD                   device nodes and
+ * whiteouts SETFCAP                 security.capability and SYS_CHROOT until enter() is done.
+ * System calls: docs/fs.md.
+ */
+#include <errno.h>
+#include <linux/virtio_ids.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm/virtio/devices.h"
+#include "vmm/virtio/fs/server.h"
+
+#define SIGNAL_BATCH 8 /* replies that may wait for others before the driver is told */
+
+struct fs_device {
+	struct fs_server server;
+	struct fs_thread thread[FS_REQUEST_THREADS];
+};
+
+static int fs_init(struct vdev *dev, struct err *err)
+{
+	struct fs_device *d = calloc(1, sizeof(*d));
+	int r;
+
+	dev->n_queues = 1 + FS_REQUEST_THREADS;
+	dev->n_threads = FS_REQUEST_THREADS;
+	if (!d)
+		return err_set(err, ENOMEM, "cannot allocate the file server");
+	dev->priv = d;
+	r = fs_server_init(&d->server, dev->env.fd[FS_FD_ROOT], err);
+	for (unsigned i = 0; i < FS_REQUEST_THREADS && r == 0; i++)
+		r = fs_thread_init(&d->thread[i], &d->server, err);
+	return r;
+}
+
+static void fs_release(struct vdev *dev)
+{
+	struct fs_device *d = dev->priv;
+
+	if (!d)
+		return;
+	for (unsigned i = 0; i < FS_REQUEST_THREADS; i++)
+		fs_thread_release(&d->thread[i]);
+	if (d->server.nodes.slot)
+		fs_server_release(&d->server);
+	free(d);
+	dev->priv = NULL;
+}
+
+static int fs_enter(struct vdev *dev, unsigned thread, struct err *err)
+{
+	struct fs_device *d = dev->priv;
+
+	return fs_thread_enter(&d->thread[thread], dev->env.fd[FS_FD_ROOT], err);
+}
+
+static int fs_kick(struct vdev *dev, unsigned q)
+{
+	struct fs_device *d = dev->priv;
+	struct fs_thread *t = &d->thread[q % FS_REQUEST_THREADS];
+	struct virtq *vq = &dev->vq[q];
+	struct virtq_chain chain;
+	unsigned waiting = 0;
+	uint32_t written;
+	int r;
+
+	while ((r = virtq_pop(vq, &chain)) > 0) {
+		r = fs_serve(t, &chain, &written);
+		if (r < 0)
+			return r;
+		virtq_push(vq, chain.head, written);
+		if (++waiting % SIGNAL_BATCH == 0 && virtq_should_signal(vq))
+			vdev_signal(dev);
+	}
+	if (virtq_should_signal(vq))
+		vdev_signal(dev);
+	return r;
+}
+
+static void fs_reset(struct vdev *dev)
+{
+	struct fs_device *d = dev->priv;
+
+	fs_server_reset(&d->server);
+}
+
+const struct vdev_ops vdev_fs = {
+	.name = "fs",
+	.device_id = VIRTIO_ID_FS,
+	.queue_size = VIRTQ_SIZE_MAX,
+	.init = fs_init,
+	.release = fs_release,
+	.enter = fs_enter,
+	.kick = fs_kick,
+	.reset = fs_reset,
+};

@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/virtio/fs/node.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/sysmacros.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/base.h"
+#include "vmm/virtio/fs/node_fd.h"
+
+/* A ctime this fresh may be that of a write still to come: the kernel's clock for it ticks in up to
+ * 10 ms. */
+#define STAMP_RACY_NS 50000000ll
+#define CLEAR_BATCH   64
+
+int fs_statx(int fd, struct statx *ret_stx)
+{
+	if (statx(fd, "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
+		    STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID, ret_stx) < 0)
+		return -errno;
+	return 0;
+}
+
+static uint64_t stx_dev(const struct statx *stx)
+{
+	return makedev(stx->stx_dev_major, stx->stx_dev_minor);
+}
+
+static uint32_t bucket_of(uint64_t mnt, uint64_t dev, uint64_t ino)
+{
+	uint64_t h = ino * 0x9e3779b97f4a7c15ull ^ dev * 0xc2b2ae3d27d4eb4full ^
+		     mnt * 0x165667b19e3779f9ull;
+
+	return (uint32_t)((h ^ h >> 29) * 0xbf58476d1ce4e5b9ull >> 48) % FS_BUCKETS;
+}
+
+static void *reserve(size_t bytes)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+int fs_nodes_init(struct fs_nodes *t, uint32_t fd_limit)
+{
+	memset(t, 0, sizeof(*t));
+	pthread_mutex_init(&t->lock, NULL);
+	t->fd_limit = fd_limit;
+	t->used = FS_NODE_ROOT + 1;
+	t->hand = FS_NODE_ROOT + 1;
+	t->slot = reserve(FS_NODES_MAX * sizeof(*t->slot));
+	t->bucket = reserve(FS_BUCKETS * sizeof(*t->bucket));
+	if (!t->slot || !t->bucket) {
+		fs_nodes_release(t);
+		return -ENOMEM;
+	}
+	t->slot[FS_NODE_ROOT].fd = -1;
+	return 0;
+}
+
+void fs_nodes_release(struct fs_nodes *t)
+{
+	if (t->slot) {
+		for (uint32_t i = 1; i < t->used; i++) {
+			if (t->slot[i].live && t->slot[i].fd >= 0)
+				close(t->slot[i].fd);
+		}
+		munmap(t->slot, FS_NODES_MAX * sizeof(*t->slot));
+	}
+	if (t->bucket)
+		munmap(t->bucket, FS_BUCKETS * sizeof(*t->bucket));
+	for (uint32_t i = 0; i < t->n_mounts; i++) {
+		if (t->mount[i].fd >= 0)
+			close(t->mount[i].fd);
+	}
+	if (t->slot || t->bucket)
+		pthread_mutex_destroy(&t->lock);
+	memset(t, 0, sizeof(*t));
+}
+
+/* Locked. The entry of a mount, added when there is room; NULL when not. */
+static struct fs_mount *mount_of(struct fs_nodes *t, uint64_t mnt, uint64_t dev)
+{
+	for (uint32_t i = 0; i < t->n_mounts; i++) {
+		if (t->mount[i].mnt == mnt)
+			return &t->mount[i];
+	}
+	if (t->n_mounts == FS_MOUNTS_MAX)
+		return NULL;
+	t->mount[t->n_mounts] = (struct fs_mount){.mnt = mnt, .dev = dev, .fd = -1};
+	return &t->mount[t->n_mounts++];
+}
+
+static void hash_add(struct fs_nodes *t, uint32_t i)
+{
+	struct fs_node *n = &t->slot[i];
+	uint32_t *b = &t->bucket[bucket_of(n->mnt, n->dev, n->ino)];
+
+	n->hash_next = *b;
+	n->hashed = true;
+	*b = i;
+}
+
+static void hash_del(struct fs_nodes *t, uint32_t i)
+{
+	struct fs_node *n = &t->slot[i];
+	uint32_t *p = &t->bucket[bucket_of(n->mnt, n->dev, n->ino)];
+
+	if (!n->hashed)
+		return;
+	while (*p != i)
+		p = &t->slot[*p].hash_next;
+	*p = n->hash_next;
+	n->hashed = false;
+}
+
+static struct fs_node *hash_find(struct fs_nodes *t, uint64_t mnt, uint64_t dev, uint64_t ino)
+{
+	uint32_t i = t->bucket[bucket_of(mnt, dev, ino)];
+
+	for (; i; i = t->slot[i].hash_next) {
+		struct fs_node *n = &t->slot[i];
+
+		if (n->ino == ino && n->dev == dev && n->mnt == mnt)
+			return n;
+	}
+	return NULL;
+}
+
+int fs_nodes_set_root(struct fs_nodes *t, int root_fd)
+{
+	struct fs_node *n = &t->slot[FS_NODE_ROOT];
+	struct statx stx;
+	int fd, r;
+
+	fd = fcntl(root_fd, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	r = fs_statx(fd, &stx);
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	pthread_mutex_lock(&t->lock);
+	*n = (struct fs_node){.mnt = stx.stx_mnt_id,
+		.dev = stx_dev(&stx),
+		.ino = stx.stx_ino,
+		.nlookup = 1,
+		.fd = fd,
+		.type = stx.stx_mode & S_IFMT,
+		.cls = FS_CLASS_TOP,
+		.live = true,
+		.no_handle = true};
+	hash_add(t, FS_NODE_ROOT);
+	mount_of(t, n->mnt, n->dev);
+	t->count++;
+	t->open_fds++;
+	pthread_mutex_unlock(&t->lock);
+	return 0;
+}
+
+uint64_t fs_node_id(const struct fs_nodes *t, const struct fs_node *n)
+{
+	return (uint64_t)n->gen << 32 | (uint64_t)(n - t->slot);
+}
+
+/* Locked. */
+static struct fs_node *find_id(struct fs_nodes *t, uint64_t id)
+{
+	uint32_t i = (uint32_t)id;
+	struct fs_node *n;
+
+	if (i == 0 || i >= t->used)
+		return NULL;
+	n = &t->slot[i];
+	return n->live && n->nlookup && n->gen == (uint32_t)(id >> 32) ? n : NULL;
+}
+
+/* Locked. Frees the slot when nobody needs the node any more; returns the descriptor to close, or
+ * -1. */
+static int drop_if_unused(struct fs_nodes *t, struct fs_node *n)
+{
+	uint32_t i = (uint32_t)(n - t->slot);
+	int fd = n->fd;
+
+	if (n->nlookup || n->pins || i == FS_NODE_ROOT)
+		return -1;
+	hash_del(t, i);
+	if (fd >= 0)
+		t->open_fds--;
+	n->fd = -1;
+	n->live = false;
+	n->gen++;
+	n->hash_next = t->free_head;
+	t->free_head = i;
+	t->count--;
+	return fd;
+}
+
+int fs_node_get(struct fs_nodes *t, uint64_t id, struct fs_node **ret_node)
+{
+	struct fs_node *n;
+	bool closed;
+	int r = 0;
+
+	pthread_mutex_lock(&t->lock);
+	n = find_id(t, id);
+	if (!n) {
+		pthread_mutex_unlock(&t->lock);
+		return -ESTALE;
+	}
+	n->pins++;
+	n->recent = true;
+	closed = n->fd < 0;
+	pthread_mutex_unlock(&t->lock);
+	if (closed)
+		r = fs_node_reopen(t, n);
+	if (r < 0) {
+		fs_node_put(t, n);
+		return r;
+	}
+	*ret_node = n;
+	return 0;
+}
+
+void fs_node_pin(struct fs_nodes *t, struct fs_node *n)
+{
+	pthread_mutex_lock(&t->lock);
+	n->pins++;
+	pthread_mutex_unlock(&t->lock);
+}
+
+void fs_node_put(struct fs_nodes *t, struct fs_node *n)
+{
+	int fd;
+
+	if (!n)
+		return;
+	pthread_mutex_lock(&t->lock);
+	BUG_ON(n->pins == 0);
+	n->pins--;
+	fd = drop_if_unused(t, n);
+	pthread_mutex_unlock(&t->lock);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* Locked. A new node owning fd, with one pin and one reference; NULL when the table is full. */
+static struct fs_node *add_take(
+	struct fs_nodes *t, int fd, const struct statx *stx, enum fs_class cls)
+{
+	uint32_t i = t->free_head, gen;
+	struct fs_node *n;
+
+	if (i)
+		t->free_head = t->slot[i].hash_next;
+	else if (t->used < FS_NODES_MAX)
+		i = t->used++;
+	else
+		return NULL;
+	n = &t->slot[i];
+	gen = n->gen;
+	*n = (struct fs_node){.mnt = stx->stx_mnt_id,
+		.dev = stx_dev(stx),
+		.ino = stx->stx_ino,
+		.nlookup = 1,
+		.gen = gen,
+		.pins = 1,
+		.fd = fd,
+		.type = stx->stx_mode & S_IFMT,
+		.cls = (uint8_t)cls,
+		.live = true,
+		.recent = true};
+	hash_add(t, i);
+	mount_of(t, n->mnt, n->dev);
+	t->count++;
+	t->open_fds++;
+	return n;
+}
+
+int fs_node_intern_take(struct fs_nodes *t, int fd, const struct statx *stx, enum fs_class cls,
+	struct fs_node **ret_node)
+{
+	uint32_t over = 0;
+	struct fs_node *n;
+
+	pthread_mutex_lock(&t->lock);
+	n = hash_find(t, stx->stx_mnt_id, stx_dev(stx), stx->stx_ino);
+	if (n && n->fd < 0 && !fs_node_is_file(n, fd)) {
+		/* the inode number has been reused while we had no descriptor: another file */
+		hash_del(t, (uint32_t)(n - t->slot));
+		n = NULL;
+	}
+	if (n) {
+		n->nlookup++;
+		n->pins++;
+		n->recent = true;
+		if (n->fd < 0) {
+			n->fd = fd;
+			fd = -1;
+			t->open_fds++;
+		}
+	} else {
+		n = add_take(t, fd, stx, cls);
+		if (n)
+			fd = -1;
+	}
+	if (t->open_fds > t->fd_limit)
+		over = t->fd_limit;
+	pthread_mutex_unlock(&t->lock);
+	if (fd >= 0)
+		close(fd);
+	if (!n)
+		return -ENFILE;
+	if (over)
+		fs_nodes_trim(t, over);
+	*ret_node = n;
+	return 0;
+}
+
+void fs_node_forget(struct fs_nodes *t, uint64_t id, uint64_t n)
+{
+	struct fs_node *node;
+	int fd = -1;
+
+	pthread_mutex_lock(&t->lock);
+	node = find_id(t, id);
+	if (node && node != &t->slot[FS_NODE_ROOT]) {
+		node->nlookup -= MIN(n, node->nlookup);
+		fd = drop_if_unused(t, node);
+	}
+	pthread_mutex_unlock(&t->lock);
+	if (fd >= 0)
+		close(fd);
+}
+
+void fs_nodes_clear(struct fs_nodes *t)
+{
+	uint32_t next = FS_NODE_ROOT + 1;
+	bool more = true;
+
+	while (more) {
+		int fds[CLEAR_BATCH], n = 0;
+
+		pthread_mutex_lock(&t->lock);
+		for (; next < t->used && n < CLEAR_BATCH; next++) {
+			if (!t->slot[next].live)
+				continue;
+			t->slot[next].nlookup = 0;
+			fds[n] = drop_if_unused(t, &t->slot[next]);
+			if (fds[n] >= 0)
+				n++;
+		}
+		more = next < t->used;
+		pthread_mutex_unlock(&t->lock);
+		while (n > 0)
+			close(fds[--n]);
+	}
+}
+
+bool fs_node_cache_check(struct fs_nodes *t, struct fs_node *n, const struct statx *stx)
+{
+	const struct statx_timestamp *c = &stx->stx_ctime;
+	struct timespec now;
+	int64_t age_ns;
+	bool same;
+
+	clock_gettime(CLOCK_REALTIME_COARSE, &now);
+	pthread_mutex_lock(&t->lock);
+	same = n->stamped && n->stamp_sec == c->tv_sec && n->stamp_nsec == c->tv_nsec;
+	if (now.tv_sec - c->tv_sec > 1)
+		age_ns = INT64_MAX;
+	else
+		age_ns =
+			(now.tv_sec - c->tv_sec) * 1000000000ll + now.tv_nsec - (int64_t)c->tv_nsec;
+	n->stamped = c->tv_sec <= now.tv_sec && age_ns > STAMP_RACY_NS;
+	n->stamp_sec = c->tv_sec;
+	n->stamp_nsec = c->tv_nsec;
+	pthread_mutex_unlock(&t->lock);
+	return same;
+}
+
+uint64_t fs_node_ino(struct fs_nodes *t, const struct statx *stx)
+{
+	uint64_t dev = stx_dev(stx), ino = stx->stx_ino, base;
+	struct fs_mount *m;
+
+	pthread_mutex_lock(&t->lock);
+	m = mount_of(t, stx->stx_mnt_id, dev);
+	base = m ? m->dev : dev;
+	pthread_mutex_unlock(&t->lock);
+	/* An overlay of several file systems shows each layer's own st_dev; the guest sees one
+	 * device, so their inode numbers must not meet. */
+	if (dev != base)
+		ino ^= (uint64_t)(minor(dev) % 0x7fff + 1) << 48;
+	return ino;
+}
