@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/control.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/base.h"
+#include "lib/cleanup.h"
+
+static control_token token_of(const struct control *c, const struct control_client *cl)
+{
+	return (uint64_t)cl->generation << 32 | (uint64_t)(cl - c->client);
+}
+
+static int watch(struct control *c, int op, struct control_client *cl, uint32_t events)
+{
+	struct epoll_event ev = {
+		.events = events, .data.u64 = c->first_data + 1 + (uint64_t)(cl - c->client)};
+
+	return epoll_ctl(c->epoll_fd, op, cl->fd, &ev) < 0 ? -errno : 0;
+}
+
+static void drop(struct control_client *cl)
+{
+	close_fd(&cl->fd);
+	cl->generation++;
+	cl->waiting = false;
+}
+
+int control_init(
+	struct control *c, int listen_fd, int epoll_fd, uint64_t first_data, struct err *err)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.u64 = first_data};
+
+	c->listen_fd = listen_fd;
+	c->epoll_fd = epoll_fd;
+	c->first_data = first_data;
+	for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++)
+		c->client[i] = (struct control_client){.fd = -1, .generation = 1};
+	if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, listen_fd, &ev) < 0)
+		return err_set(err, errno, "cannot watch the control socket");
+	return 0;
+}
+
+bool control_owns(const struct control *c, uint64_t data)
+{
+	return data >= c->first_data && data <= c->first_data + CONTROL_CLIENTS_MAX;
+}
+
+/* Never waits: a client that does not take its answer is dropped. */
+static void send_reply(
+	struct control *c, struct control_client *cl, uint32_t type, struct ctl_reply *reply)
+{
+	struct ctl_timeline_reply r = {.timeline = *c->timeline};
+	size_t len = type == CTL_TIMELINE ? sizeof(r) : sizeof(r.reply);
+
+	reply->version = CTL_VERSION;
+	reply->phase = c->phase(c->opaque);
+	r.reply = *reply;
+	cl->waiting = false;
+	if (send(cl->fd, &r, len, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)len)
+		drop(cl);
+}
+
+static void refuse(struct control *c, struct control_client *cl, int errnum, const char *text)
+{
+	struct ctl_reply reply = {.errnum = errnum};
+
+	snprintf(reply.text, sizeof(reply.text), "%s", text);
+	send_reply(c, cl, CTL_STATE, &reply);
+	drop(cl);
+}
+
+/* Only root and whoever the VMM runs as. */
+static bool peer_allowed(int fd)
+{
+	socklen_t len = sizeof(struct ucred);
+	struct ucred cred;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
+		return false;
+	return cred.uid == 0 || cred.uid == geteuid();
+}
+
+/* A free slot; when there is none the client that came first loses its own: nobody who holds
+ * connections open can keep `kill` out. */
+static struct control_client *take_slot(struct control *c)
+{
+	struct control_client *oldest = &c->client[0];
+
+	for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++) {
+		if (c->client[i].fd < 0)
+			return &c->client[i];
+		if (c->client[i].since < oldest->since)
+			oldest = &c->client[i];
+	}
+	refuse(c, oldest, EBUSY, "too many control connections");
+	return oldest;
+}
+
+static void accept_client(struct control *c)
+{
+	autofd int fd = accept4(c->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct control_client *cl;
+
+	if (fd < 0 || !peer_allowed(fd))
+		return;
+	cl = take_slot(c);
+	cl->fd = take_fd(&fd);
+	cl->since = ++c->arrivals;
+	if (watch(c, EPOLL_CTL_ADD, cl, EPOLLIN) < 0)
+		drop(cl);
+}
+
+static void serve(struct control *c, struct control_client *cl)
+{
+	struct ctl_reply reply = {0};
+	uint8_t buf[sizeof(struct ctl_request) + 1]; /* one more: a longer message is malformed */
+	struct ctl_request req;
+	ssize_t n = recv(cl->fd, buf, sizeof(buf), MSG_DONTWAIT);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		drop(cl);
+		return;
+	}
+	memcpy(&req, buf, sizeof(req));
+	if (n != sizeof(req) || req.version != CTL_VERSION || req.reserved ||
+		req.type < CTL_STATE || req.type >= CTL_TYPES) {
+		refuse(c, cl, EPROTO,
+			"malformed control request: coracle and coracle-vmm are not of "
+			"the same build");
+		return;
+	}
+	cl->waiting = true;
+	if (c->request(c->opaque, token_of(c, cl), &req, &reply))
+		send_reply(c, cl, req.type, &reply);
+	else if (watch(c, EPOLL_CTL_MOD, cl, 0) < 0) /* hang-up only: one request at a time */
+		drop(cl);
+}
+
+void control_event(struct control *c, uint64_t data)
+{
+	struct control_client *cl;
+
+	if (data == c->first_data) {
+		accept_client(c);
+		return;
+	}
+	cl = &c->client[data - c->first_data - 1];
+	if (cl->fd < 0)
+		return;
+	if (cl->waiting) /* it hung up: nothing else is watched meanwhile */
+		drop(cl);
+	else
+		serve(c, cl);
+}
+
+void control_answer(struct control *c, control_token token, struct ctl_reply *reply)
+{
+	uint64_t slot = token & UINT32_MAX;
+	struct control_client *cl;
+
+	if (!token || slot >= CONTROL_CLIENTS_MAX)
+		return;
+	cl = &c->client[slot];
+	if (cl->fd < 0 || !cl->waiting || token_of(c, cl) != token)
+		return;
+	send_reply(c, cl, CTL_STATE, reply);
+	if (cl->fd >= 0 && watch(c, EPOLL_CTL_MOD, cl, EPOLLIN) < 0)
+		drop(cl);
+}
+
+void control_end(struct control *c, const struct ctl_reply *reply)
+{
+	for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++)
+		if (c->client[i].fd >= 0 && c->client[i].waiting) {
+			struct ctl_reply r = *reply;
+
+			send_reply(c, &c->client[i], CTL_STATE, &r);
+		}
+}

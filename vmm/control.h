@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The control socket's server (lib/control.h): a bounded number of clients, each with one request
+ * at a time, none of whom can make the main loop wait. A request is either answered at once or
+ * later, by token.
+ */
+#ifndef VMM_CONTROL_H
+#define VMM_CONTROL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/control.h"
+
+#define CONTROL_CLIENTS_MAX 16
+
+typedef uint64_t control_token; /* names one request of one client; 0: none */
+
+struct control_client {
+	int fd;              /* -1: free */
+	uint32_t generation; /* of the slot: an old token never reaches a new client */
+	uint64_t since;      /* order of arrival */
+	bool waiting;        /* a request is not answered yet */
+};
+
+struct control {
+	int listen_fd, epoll_fd; /* borrowed */
+	uint64_t first_data;     /* epoll data of the listener; slot n has first_data + 1 + n */
+	uint64_t arrivals;
+	struct control_client client[CONTROL_CLIENTS_MAX];
+	/* A checked request. Fills *reply (zeroed, version and phase are set after) and returns
+	 * true, or returns false: control_answer() will be called with the token. */
+	bool (*request)(void *opaque, control_token token, const struct ctl_request *req,
+		struct ctl_reply *reply);
+	/* For CTL_TIMELINE and every reply: */
+	enum vm_phase (*phase)(void *opaque);
+	const struct timeline *timeline;
+	void *opaque;
+};
+
+/* The callbacks are set by the caller. Watches listen_fd; uses epoll data first_data to
+ * first_data + CONTROL_CLIENTS_MAX. 0 or -errno. */
+int control_init(
+	struct control *c, int listen_fd, int epoll_fd, uint64_t first_data, struct err *err);
+bool control_owns(const struct control *c, uint64_t data);
+void control_event(struct control *c, uint64_t data);
+/* Answers a request that was left waiting; does nothing when its client is gone. */
+void control_answer(struct control *c, control_token token, struct ctl_reply *reply);
+/* Answers everyone who waits: the VM ends. */
+void control_end(struct control *c, const struct ctl_reply *reply);
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Puts the devices together: for each row of a table a worker (vmm/virtio/device.h), its transport
+ * at the row's window and interrupt line, and the descriptors between them. A new device is a row
+ * and a function that fills its configuration.
+ */
+#ifndef VMM_DEVICES_H
+#define VMM_DEVICES_H
+
+#include "lib/err.h"
+#include "vmm/layout.h"
+#include "vmm/virtio/mmio.h"
+#include "vmm/virtio/worker.h"
+#include "vmm/vm.h"
+
+/* What the devices work on. Borrowed: a device that keeps one has its own duplicate. */
+struct devices_fds {
+	int share; /* fs: O_PATH directory */
+	int log;   /* console: write end of the guest log's pipe */
+};
+
+struct device {
+	struct vdev dev;
+	struct vmmio transport;
+	struct worker *worker;
+	bool initialised; /* ops->init() was called */
+	int main_ctl_fd,
+		main_cmd_fd; /* the VMM's ends of the worker's sockets; cmd: -1 without one */
+};
+
+struct devices {
+	unsigned n;
+	struct device d[LAYOUT_DEVICES_MAX];
+	struct device *vsock; /* the one the main loop talks to */
+};
+
+unsigned devices_count(void);
+
+/* Creates all devices on vm's bus and interrupt lines, then starts their workers, each jailed by
+ * `jail`. vm has its memory. After a failure nothing of it runs. */
+int devices_start(struct devices *ds, struct vm *vm, const struct devices_fds *fds,
+	worker_jail_fn jail, struct err *err);
+/* Ends the workers and frees everything. Tolerates half-built devices. */
+void devices_release(struct devices *ds);
+
+#endif

@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/life_priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/base.h"
+#include "lib/cleanup.h"
+#include "lib/fd.h"
+#include "vmm/report.h"
+#include "vmm/virtio/devices.h"
+
+#define EVENTS_MAX      16
+#define BIND_TIMEOUT_MS 10000
+#define CONSOLE_TURN    8  /* reads of 4 KiB before the others have their turn */
+#define CONSOLE_LAST    64 /* when the VM has died: all a pipe can hold, and a bound */
+#define PANIC_MARK      "Kernel panic - not syncing"
+
+enum life_event {
+	EV_GUEST,
+	EV_VSOCK,
+	EV_CONSOLE,
+	EV_VCPU,
+	EV_SIGNAL,
+	EV_CONTROL /* and on: clients */
+};
+
+/* What goes on to the container's process. Not: what the kernel sends for a bug of our own (SEGV,
+ * BUS, FPE, ILL, TRAP, SYS, ABRT), what cannot be caught, and SIGURG, which kicks vCPUs. */
+static void forwarded_signals(sigset_t *set)
+{
+	static const int keep[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT,
+		SIGURG, SIGPIPE, SIGCHLD, SIGTTIN, SIGTTOU, SIGKILL, SIGSTOP};
+
+	sigfillset(set);
+	for (unsigned i = 0; i < ARRAY_SIZE(keep); i++)
+		sigdelset(set, keep[i]);
+}
+
+int life_block_signals(struct err *err)
+{
+	/* A write to a pipe or terminal that has gone is an error, not the end. */
+	static const int ignored[] = {SIGPIPE, SIGTTIN, SIGTTOU};
+	sigset_t set;
+	int r;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(ignored); i++)
+		if (signal(ignored[i], SIG_IGN) == SIG_ERR)
+			return err_set(err, errno, "cannot ignore signal %d", ignored[i]);
+	forwarded_signals(&set);
+	r = pthread_sigmask(SIG_SETMASK, &set, NULL);
+	return r ? err_set(err, r, "cannot block signals") : 0;
+}
+
+static int watch(struct life *l, int fd, uint64_t data, struct err *err)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.u64 = data};
+
+	if (epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0)
+		return err_set(err, errno, "cannot watch a descriptor");
+	return 0;
+}
+
+/* The vsock device's worker answers within microseconds; it is running already. */
+static int bind_port(
+	struct life *l, uint32_t port, uint32_t flags, const int *fds, unsigned n, struct err *err)
+{
+	struct vsock_cmd cmd = {
+		.type = VSOCK_CMD_BIND, .port = port, .flags = flags, .id = ++l->next_id};
+	struct pollfd p = {.fd = l->vsock_fd, .events = POLLIN};
+	struct vsock_cmd_reply reply;
+	int r;
+
+	r = send_fds(l->vsock_fd, &cmd, sizeof(cmd), fds, n);
+	if (r < 0)
+		return err_set(err, -r, "cannot talk to the vsock device");
+	do {
+		r = poll(&p, 1, BIND_TIMEOUT_MS);
+	} while (r < 0 && errno == EINTR);
+	if (r <= 0)
+		return err_set(err, r < 0 ? errno : ETIMEDOUT, "the vsock device does not answer");
+	if (recv(l->vsock_fd, &reply, sizeof(reply), 0) != sizeof(reply) || reply.id != cmd.id)
+		return err_plain(err, EPROTO, "the vsock device answers nonsense");
+	if (reply.errnum)
+		return err_set(err, reply.errnum, "cannot open vsock port %u to the guest", port);
+	return 0;
+}
+
+static int bind_streams(struct life *l, struct err *err)
+{
+	static const struct {
+		uint32_t port, flags;
+	} stdio[] = {
+		{PROTO_PORT_STDIN, VSOCK_BIND_TX},
+		{PROTO_PORT_STDOUT, VSOCK_BIND_RX},
+		{PROTO_PORT_STDERR, VSOCK_BIND_RX},
+	};
+	autofd int theirs = -1;
+	int s[2], both[2], r;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, s) < 0)
+		return err_set(err, errno, "cannot make the control channel");
+	l->guest_fd = s[0];
+	theirs = s[1];
+	both[0] = both[1] = theirs;
+	r = bind_port(l, PROTO_PORT_CONTROL, VSOCK_BIND_RX | VSOCK_BIND_TX, both, 2, err);
+	for (int fd = 0; r == 0 && fd < (int)ARRAY_SIZE(stdio); fd++)
+		r = bind_port(l, stdio[fd].port, stdio[fd].flags, &fd, 1, err);
+	return r;
+}
+
+static enum vm_phase phase(void *opaque)
+{
+	static const enum vm_phase of[] = {
+		[LIFE_BOOTING] = VM_BOOTING,
+		[LIFE_PREPARING] = VM_BOOTING,
+		[LIFE_CREATED] = VM_CREATED,
+		[LIFE_STARTING] = VM_CREATED,
+		[LIFE_RUNNING] = VM_RUNNING,
+		[LIFE_DRAINING] = VM_STOPPED,
+	};
+	const struct life *l = opaque;
+
+	return l->ended ? VM_STOPPED : of[l->state];
+}
+
+static void guest_line(void *opaque, const char *line)
+{
+	struct life *l = opaque;
+
+	if (l->cfg->flags & VM_FLAG_DEBUG)
+		log_guest_line(&l->log, line);
+}
+
+int life_init(struct life *l, const struct vm_config *cfg, const struct life_fds *fds,
+	const struct timeline *tl, struct err *err)
+{
+	sigset_t signals;
+	int r;
+
+	memset(l, 0, sizeof(*l));
+	l->cfg = cfg;
+	l->vsock_fd = fds->vsock;
+	l->console_fd = fds->console;
+	l->vcpu_fd = fds->vcpu;
+	l->report_fd = cfg->fd[VM_FD_REPORT];
+	l->guest_fd = l->signal_fd = -1;
+	l->tl = *tl;
+	log_init(&l->log, cfg->fd[VM_FD_LOG], cfg->flags & VM_FLAG_LOG_JSON);
+	l->guestlog.on_line = guest_line;
+	l->guestlog.opaque = l;
+	l->control.request = life_request;
+	l->control.phase = phase;
+	l->control.timeline = &l->tl;
+	l->control.opaque = l;
+	l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (l->epoll_fd < 0)
+		return err_set(err, errno, "cannot make the main loop");
+	forwarded_signals(&signals);
+	l->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (l->signal_fd < 0)
+		return err_set(err, errno, "cannot receive signals");
+	r = bind_streams(l, err);
+	if (r == 0)
+		r = watch(l, l->guest_fd, EV_GUEST, err);
+	if (r == 0)
+		r = watch(l, l->vsock_fd, EV_VSOCK, err);
+	if (r == 0)
+		r = watch(l, l->console_fd, EV_CONSOLE, err);
+	if (r == 0)
+		r = watch(l, l->vcpu_fd, EV_VCPU, err);
+	if (r == 0)
+		r = watch(l, l->signal_fd, EV_SIGNAL, err);
+	if (r == 0)
+		r = control_init(&l->control, cfg->fd[VM_FD_CONTROL], l->epoll_fd, EV_CONTROL, err);
+	return r;
+}
+
+/* The end */
+
+void life_end(struct life *l, uint32_t status)
+{
+	struct ctl_reply reply = {.errnum = ESRCH};
+
+	if (l->ended)
+		return;
+	l->ended = true;
+	l->status = status;
+	timeline_mark(&l->tl, TL_END);
+	snprintf(reply.text, sizeof(reply.text), "the container has ended");
+	control_end(&l->control, &reply);
+	report_send(l->report_fd, VMM_ENDED, NULL, status, NULL, &l->tl);
+}
+
+void life_fail(struct life *l, uint32_t status, const struct err *err, bool with_log)
+{
+	struct ctl_reply reply = {.errnum = err->errnum, .exit_status = status};
+	bool ready = l->ready_reported;
+	char tail[2048];
+
+	if (l->ended)
+		return;
+	if (!status)
+		status = ready ? LIFE_STATUS_VM : 1;
+	l->ended = true;
+	l->status = status;
+	timeline_mark(&l->tl, TL_END);
+	snprintf(reply.text, sizeof(reply.text), "%.*s", CTL_TEXT_MAX - 1, err->msg);
+	control_end(&l->control, &reply);
+	report_send(l->report_fd, ready ? VMM_ENDED : VMM_FAILED, err, status,
+		with_log ? &l->guestlog : NULL, &l->tl);
+	if (!ready && l->report_fd >= 0)
+		return; /* the parent logs it */
+	if (with_log) {
+		guestlog_tail(&l->guestlog, tail, sizeof(tail));
+		log_write(&l->log, LOG_LEVEL_ERROR, "%s%s%s", err->msg,
+			tail[0] ? "; the guest's last log lines:\n" : "", tail);
+	} else {
+		log_write(&l->log, LOG_LEVEL_ERROR, "%s", err->msg);
+	}
+}
+
+void life_drain(struct life *l, uint32_t status)
+{
+	struct vsock_cmd cmd = {.type = VSOCK_CMD_DRAIN};
+
+	l->state = LIFE_DRAINING;
+	l->status = status;
+	/* All the guest sent is in the device's hands: EXITED came through the same queue after it.
+	 */
+	vcpus_hold(l->vcpus);
+	cmd.id = l->drain_id = ++l->next_id;
+	if (send(l->vsock_fd, &cmd, sizeof(cmd), MSG_DONTWAIT | MSG_NOSIGNAL) != sizeof(cmd))
+		life_end(l, status);
+}
+
+/* Events */
+
+static void read_console(struct life *l, unsigned turns)
+{
+	char buf[4096];
+	ssize_t n;
+
+	while (turns-- && (n = read(l->console_fd, buf, sizeof(buf))) > 0)
+		guestlog_feed(&l->guestlog, buf, (size_t)n);
+}
+
+/* A vCPU cannot go on: the VM is dead. A panic's reboot is a triple fault too (reboot=t). */
+static void vm_died(struct life *l)
+{
+	const struct vcpu *v = vcpus_ended(l->vcpus);
+	struct err err = ERR_INIT;
+	char panic[256];
+
+	if (!v)
+		return;
+	if (l->killed) {
+		life_end(l, 128 + SIGKILL);
+		return;
+	}
+	if (l->state == LIFE_DRAINING)
+		return; /* nothing of it is needed any more */
+	read_console(l, CONSOLE_LAST);
+	if (guestlog_find(&l->guestlog, PANIC_MARK, panic, sizeof(panic)))
+		err_plain(&err, EIO, "the guest kernel died: %s (%s)", panic, v->text);
+	else
+		err_plain(&err, EIO, "the VM stopped: %s", v->text);
+	life_fail(l, 0, &err, true);
+}
+
+static void read_vsock(struct life *l)
+{
+	struct err err = ERR_INIT;
+	struct vsock_cmd_reply reply;
+	ssize_t n = recv(l->vsock_fd, &reply, sizeof(reply), MSG_DONTWAIT);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n == sizeof(reply)) {
+		if (l->state == LIFE_DRAINING && reply.id == l->drain_id)
+			life_end(l, l->status);
+		return;
+	}
+	if (l->state == LIFE_DRAINING) {
+		life_end(l, l->status);
+		return;
+	}
+	err_plain(&err, EIO, "the vsock device has failed");
+	life_fail(l, 0, &err, false);
+}
+
+static void read_signals(struct life *l)
+{
+	struct signalfd_siginfo si;
+
+	while (!l->ended && read(l->signal_fd, &si, sizeof(si)) == sizeof(si))
+		life_host_signal(l, si.ssi_signo);
+}
+
+static void handle(struct life *l, const struct epoll_event *ev)
+{
+	uint64_t count;
+
+	switch (ev->data.u64) {
+	case EV_GUEST: life_guest_event(l); break;
+	case EV_VSOCK: read_vsock(l); break;
+	case EV_CONSOLE: read_console(l, CONSOLE_TURN); break;
+	case EV_VCPU:
+		if (read(l->vcpu_fd, &count, sizeof(count)) == sizeof(count))
+			vm_died(l);
+		break;
+	case EV_SIGNAL: read_signals(l); break;
+	default: control_event(&l->control, ev->data.u64); break;
+	}
+}
+
+/* Deadlines */
+
+void life_set_deadline(struct life *l, enum life_deadline d, uint32_t ms)
+{
+	if (!l->deadline_ns[d])
+		l->deadline_ns[d] = timeline_now() + ms * 1000000ull;
+}
+
+static void expired(struct life *l, enum life_deadline d)
+{
+	struct err err = ERR_INIT;
+
+	read_console(l, CONSOLE_LAST);
+	switch (d) {
+	case DEADLINE_BOOT:
+		err_plain(&err, ETIMEDOUT, "the guest was not ready within %u ms: %s",
+			l->cfg->boot_timeout_ms,
+			l->state == LIFE_BOOTING ? "coracle-init did not call"
+						 : "coracle-init is still preparing the container");
+		life_fail(l, 0, &err, true);
+		break;
+	case DEADLINE_KILL:
+		life_end(l, l->state == LIFE_DRAINING ? l->status : 128 + SIGKILL);
+		break;
+	case DEADLINE_LAST_WORDS:
+		err_plain(&err, EPIPE, "coracle-init closed its control channel");
+		life_fail(l, 0, &err, true);
+		break;
+	case DEADLINES: BUG_ON(true);
+	}
+}
+
+/* Milliseconds until the next deadline, rounded up; -1: none. */
+static int wait_ms(const struct life *l)
+{
+	uint64_t next = life_next_signal_ns(l), now = timeline_now();
+
+	for (unsigned d = 0; d < DEADLINES; d++)
+		if (l->deadline_ns[d])
+			next = MIN(next, l->deadline_ns[d]);
+	if (next == UINT64_MAX)
+		return -1;
+	if (next <= now)
+		return 0;
+	return (int)MIN((next - now) / 1000000 + 1, (uint64_t)INT32_MAX);
+}
+
+static void check_deadlines(struct life *l)
+{
+	uint64_t now = timeline_now();
+
+	for (unsigned d = 0; d < DEADLINES && !l->ended; d++)
+		if (l->deadline_ns[d] && l->deadline_ns[d] <= now) {
+			l->deadline_ns[d] = 0;
+			expired(l, (enum life_deadline)d);
+		}
+	life_expire_signals(l, now);
+}
+
+int life_run(struct life *l, struct vcpus *vcpus)
+{
+	struct epoll_event ev[EVENTS_MAX];
+
+	l->vcpus = vcpus;
+	timeline_mark(&l->tl, TL_KERNEL);
+	if (l->cfg->boot_timeout_ms)
+		life_set_deadline(l, DEADLINE_BOOT, l->cfg->boot_timeout_ms);
+	vcpus_run(vcpus);
+	while (!l->ended) {
+		int n = epoll_wait(l->epoll_fd, ev, EVENTS_MAX, wait_ms(l));
+
+		BUG_ON(n < 0 && errno != EINTR);
+		for (int i = 0; i < n && !l->ended; i++)
+			handle(l, &ev[i]);
+		check_deadlines(l);
+	}
+	return (int)l->status;
+}

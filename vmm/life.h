@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The life of a container, from the guest's first instruction to the VMM's exit status: a state
+ *machine in the main thread, driven by the guest's control channel (lib/proto.h), the control
+ *socket (lib/control.h), signals, the guest's log and the vCPUs' end. It owns no device and no
+ *memory of the guest.
+ *
+ * Exit status of the VMM, which is what an engine's wait() sees:
+ *	0..255	the container's process ended with it; 128+N: signal N ended it, or N was sent
+ *before start 1, 126, 127  the container could not be prepared or its program not executed, as runc
+ *	255	the VM failed under a running or created container (panic, triple fault, KVM error);
+ *the log and the report say why
+ *
+ * SIGKILL gives the guest LIFE_KILL_GRACE_MS to end the process the normal way, so that what it
+ *wrote is in files and pipes, then ends the VM whether the guest answers or not. Before start the
+ *VM ends at once.
+ */
+#ifndef VMM_LIFE_H
+#define VMM_LIFE_H
+
+#include <stdint.h>
+
+#include "lib/control.h"
+#include "lib/err.h"
+#include "lib/proto.h"
+#include "lib/vm_config.h"
+#include "vmm/control.h"
+#include "vmm/guestlog.h"
+#include "vmm/log.h"
+#include "vmm/vcpu.h"
+
+#define LIFE_KILL_GRACE_MS 1000
+#define LIFE_LAST_WORDS_MS \
+	1000 /* from the control channel's end to the panic that should explain it */
+#define LIFE_ANSWER_MS   10000 /* for a SIGNAL to be SIGNALED */
+#define LIFE_SIGNALS_MAX CONTROL_CLIENTS_MAX
+#define LIFE_STATUS_VM   255
+
+enum life_state {
+	LIFE_BOOTING,   /* waiting for HELLO */
+	LIFE_PREPARING, /* waiting for READY */
+	LIFE_CREATED,   /* waiting for the user's START */
+	LIFE_STARTING,  /* waiting for STARTED */
+	LIFE_RUNNING,   /* waiting for EXITED */
+	LIFE_DRAINING,  /* waiting for the last bytes of standard output to be written */
+};
+
+enum life_deadline { DEADLINE_BOOT, DEADLINE_KILL, DEADLINE_LAST_WORDS, DEADLINES };
+
+struct life_signal {
+	uint32_t id; /* 0: free */
+	control_token token;
+	uint64_t until_ns;
+};
+
+struct life {
+	const struct vm_config *cfg;
+	struct vcpus *vcpus;
+	int epoll_fd;
+	int vsock_fd;   /* command socket of the vsock device, borrowed */
+	int guest_fd;   /* control channel, our end; -1 once it has ended */
+	int console_fd; /* read end of the guest log's pipe, borrowed */
+	int vcpu_fd;    /* eventfd, borrowed */
+	int signal_fd;
+	int report_fd; /* -1: none, or the parent has gone */
+	enum life_state state;
+	bool ready_reported;
+	bool killed; /* SIGKILL was sent: without the guest's word the end is 137 */
+	bool ended;
+	uint32_t status; /* while draining: the container's; once ended: the VMM's */
+	uint32_t drain_id;
+	uint32_t next_id;
+	uint64_t deadline_ns[DEADLINES]; /* 0: not set */
+	control_token start_token;
+	struct life_signal signal[LIFE_SIGNALS_MAX];
+	struct timeline tl;
+	struct log log;
+	struct guestlog guestlog;
+	struct control control;
+	struct proto_rx rx;
+};
+
+struct life_fds {
+	int vsock, console, vcpu; /* as in struct life */
+};
+
+/* Everything that can be made before the jail: sockets, signals, epoll, the streams bound to the
+ * vsock device. cfg and fds are borrowed. tl: what is marked so far. 0 or -errno. */
+int life_init(struct life *l, const struct vm_config *cfg, const struct life_fds *fds,
+	const struct timeline *tl, struct err *err);
+/* Sets the process's signal dispositions and blocks what life_init() will read; before any thread
+ * is made. */
+int life_block_signals(struct err *err);
+/* Lets the vCPUs run and lives on until the end. Returns the exit status. */
+int life_run(struct life *l, struct vcpus *vcpus);
+
+#endif

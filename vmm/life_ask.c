@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/life_priv.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+
+#include "lib/base.h"
+
+#define SIGNAL_MAX 64
+
+__attribute__((format(printf, 3, 4))) static bool answer(
+	struct ctl_reply *reply, int errnum, const char *fmt, ...)
+{
+	va_list ap;
+
+	reply->errnum = errnum;
+	va_start(ap, fmt);
+	vsnprintf(reply->text, sizeof(reply->text), fmt, ap);
+	va_end(ap);
+	return true;
+}
+
+/* Does the signal end a process that has set no handler? That is what a created container is. */
+static bool ends_a_process(uint32_t signo)
+{
+	switch (signo) {
+	case SIGCHLD:
+	case SIGCONT:
+	case SIGURG:
+	case SIGWINCH:
+	case SIGSTOP:
+	case SIGTSTP:
+	case SIGTTIN:
+	case SIGTTOU: return false;
+	default: return true;
+	}
+}
+
+/* Before the user's program runs there is nothing in the guest that could handle a signal: the host
+ * decides, and need not trust a guest that may be deaf. */
+static bool signal_before_start(struct life *l, uint32_t signo)
+{
+	struct err err = ERR_INIT;
+
+	if (!ends_a_process(signo))
+		return true;
+	err_plain(&err, EINTR, "signal %u ended the container before it was started", signo);
+	if (l->ready_reported)
+		life_end(l, 128 + signo);
+	else
+		life_fail(l, 128 + signo, &err, false);
+	return true;
+}
+
+static bool kill_now(struct life *l)
+{
+	struct proto_signal m = {.id = 0, .signo = htole32(SIGKILL)};
+
+	l->killed = true;
+	life_set_deadline(l, DEADLINE_KILL, LIFE_KILL_GRACE_MS);
+	/* A guest that takes no message is ended by the deadline. */
+	(void)life_send(l, PROTO_SIGNAL, &m, sizeof(m));
+	return true;
+}
+
+static struct life_signal *free_signal(struct life *l)
+{
+	for (unsigned i = 0; i < LIFE_SIGNALS_MAX; i++)
+		if (!l->signal[i].id)
+			return &l->signal[i];
+	return NULL;
+}
+
+static bool forward(struct life *l, uint32_t signo, control_token token, struct ctl_reply *reply)
+{
+	struct life_signal *s = token ? free_signal(l) : NULL;
+	struct proto_signal m = {.signo = htole32(signo)};
+	int r;
+
+	if (token && !s)
+		return answer(reply, EAGAIN, "too many signals wait for the guest");
+	if (!++l->next_id)
+		l->next_id = 1;
+	m.id = htole32(l->next_id);
+	r = life_send(l, PROTO_SIGNAL, &m, sizeof(m));
+	if (r < 0)
+		return answer(reply, -r, "the guest does not take signals");
+	if (!s)
+		return true;
+	*s = (struct life_signal){
+		.id = l->next_id,
+		.token = token,
+		.until_ns = timeline_now() + LIFE_ANSWER_MS * 1000000ull,
+	};
+	return false;
+}
+
+/* True: answered in *reply. False: SIGNALED will answer the token. */
+static bool deliver(struct life *l, uint32_t signo, control_token token, struct ctl_reply *reply)
+{
+	switch (l->state) {
+	case LIFE_BOOTING:
+	case LIFE_PREPARING:
+	case LIFE_CREATED: return signo ? signal_before_start(l, signo) : true;
+	case LIFE_STARTING:
+	case LIFE_RUNNING:
+		if (!signo)
+			return true;
+		if (signo == SIGKILL)
+			return kill_now(l);
+		return forward(l, signo, token, reply);
+	case LIFE_DRAINING:
+		if (signo == SIGKILL) { /* a reader that does not read must not keep the VM */
+			life_end(l, l->status);
+			return true;
+		}
+		return answer(reply, ESRCH, "the container has ended");
+	}
+	BUG_ON(true);
+}
+
+static bool start(struct life *l, control_token token, struct ctl_reply *reply)
+{
+	if (l->state == LIFE_BOOTING || l->state == LIFE_PREPARING)
+		return answer(reply, EAGAIN, "the container is not created yet");
+	if (l->state != LIFE_CREATED)
+		return answer(reply, EALREADY, "the container has been started already");
+	timeline_mark(&l->tl, TL_EXEC_ASKED);
+	if (life_send(l, PROTO_START, NULL, 0) < 0)
+		return answer(reply, EPIPE, "the guest does not answer");
+	l->state = LIFE_STARTING;
+	l->start_token = token;
+	return false;
+}
+
+bool life_request(
+	void *opaque, control_token token, const struct ctl_request *req, struct ctl_reply *reply)
+{
+	struct life *l = opaque;
+
+	switch ((enum ctl_type)req->type) {
+	case CTL_START: return start(l, token, reply);
+	case CTL_SIGNAL:
+		if (req->arg > SIGNAL_MAX)
+			return answer(reply, EINVAL, "no signal has number %u", req->arg);
+		return deliver(l, req->arg, token, reply);
+	case CTL_STATE:
+	case CTL_TIMELINE: return true;
+	case CTL_TYPES: break;
+	}
+	BUG_ON(true); /* control.c has checked the type */
+}
+
+void life_host_signal(struct life *l, uint32_t signo)
+{
+	struct ctl_reply nobody = {0};
+
+	(void)deliver(l, signo, 0, &nobody);
+}
+
+void life_signaled(struct life *l, uint32_t id, int32_t errnum)
+{
+	struct ctl_reply reply = {0};
+
+	for (unsigned i = 0; id && i < LIFE_SIGNALS_MAX; i++) {
+		struct life_signal *s = &l->signal[i];
+
+		if (s->id != id)
+			continue;
+		if (errnum)
+			answer(&reply, errnum > 0 && errnum < 4096 ? errnum : EIO,
+				errnum == ESRCH ? "the container's process has ended"
+						: "the guest could not deliver the signal");
+		control_answer(&l->control, s->token, &reply);
+		s->id = 0;
+		return;
+	}
+}
+
+void life_expire_signals(struct life *l, uint64_t now_ns)
+{
+	for (unsigned i = 0; i < LIFE_SIGNALS_MAX; i++) {
+		struct ctl_reply reply = {0};
+		struct life_signal *s = &l->signal[i];
+
+		if (!s->id || s->until_ns > now_ns)
+			continue;
+		answer(&reply, ETIMEDOUT, "the guest did not answer within %u s",
+			LIFE_ANSWER_MS / 1000);
+		control_answer(&l->control, s->token, &reply);
+		s->id = 0;
+	}
+}
+
+uint64_t life_next_signal_ns(const struct life *l)
+{
+	uint64_t next = UINT64_MAX;
+
+	for (unsigned i = 0; i < LIFE_SIGNALS_MAX; i++)
+		if (l->signal[i].id)
+			next = MIN(next, l->signal[i].until_ns);
+	return next;
+}

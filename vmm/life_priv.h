@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The parts of life.h's state machine: life.c (events, deadlines, the end), life_guest.c (what the
+ * guest says), life_ask.c (what the host's side asks: control requests and signals). */
+#ifndef VMM_LIFE_PRIV_H
+#define VMM_LIFE_PRIV_H
+
+#include "vmm/life.h"
+
+/* life.c */
+void life_set_deadline(
+	struct life *l, enum life_deadline d, uint32_t ms); /* keeps an earlier one */
+/* The container has ended: report, answer whoever waits. The loop ends with `status`. */
+void life_end(struct life *l, uint32_t status);
+/* The VM, or the container's start, failed. status 0: 1 before READY, LIFE_STATUS_VM after. */
+void life_fail(struct life *l, uint32_t status, const struct err *err, bool with_log);
+/* EXITED came: let the vsock device write out what it holds, then end. */
+void life_drain(struct life *l, uint32_t status);
+
+/* life_guest.c */
+void life_guest_event(struct life *l);
+/* Sends a frame without ever waiting. 0, -EAGAIN (the guest does not read), -EPIPE. */
+int life_send(struct life *l, enum proto_type type, const void *payload, uint32_t len);
+
+/* life_ask.c */
+bool life_request(
+	void *opaque, control_token token, const struct ctl_request *req, struct ctl_reply *reply);
+void life_host_signal(struct life *l, uint32_t signo); /* a signal to the VMM's own pid */
+void life_signaled(struct life *l, uint32_t id, int32_t errnum);
+void life_expire_signals(struct life *l, uint64_t now_ns);
+uint64_t life_next_signal_ns(const struct life *l); /* UINT64_MAX: none waits */
+
+#endif

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * coracle-vmm: one process per sandbox. Order: open, map, allocate, start threads, jail, then the
+ * first instruction of the guest (life_run). Nothing is opened after the jail.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "lib/cleanup.h"
+#include "lib/err.h"
+#include "lib/vm_config.h"
+#include "vmm/boot.h"
+#include "vmm/config.h"
+#include "vmm/devices.h"
+#include "vmm/jail.h"
+#include "vmm/life.h"
+#include "vmm/report.h"
+#include "vmm/vcpu.h"
+#include "vmm/vm.h"
+
+/* Everything there is one of. Static: the stack stays small and nothing is allocated for it. */
+static struct vm_config cfg;
+static struct timeline tl;
+static struct vm vm;
+static struct vcpus vcpus;
+static struct devices devices;
+static struct life life;
+
+static const char usage[] =
+	"Usage: coracle-vmm --config-fd N ID\n"
+	"\n"
+	"Runs one microVM. Started by 'coracle', which passes the configuration (lib/vm_config.h)\n"
+	"and everything the VM works on as open descriptors; not meant to be called by hand.\n";
+
+/* Returns the descriptor, or -1 with the exit status in *ret_status when main() is done already. */
+static int parse_args(int argc, char **argv, int *ret_status)
+{
+	char *end;
+	long fd;
+
+	*ret_status = 0;
+	if (argc == 2 && !strcmp(argv[1], "--version")) {
+		puts("coracle-vmm " CORACLE_VERSION);
+		return -1;
+	}
+	if (argc == 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
+		fputs(usage, stdout);
+		return -1;
+	}
+	*ret_status = 2;
+	if (argc != 4 || strcmp(argv[1], "--config-fd")) {
+		fputs(usage, stderr);
+		return -1;
+	}
+	errno = 0;
+	fd = strtol(argv[2], &end, 10);
+	if (errno || end == argv[2] || *end || fd <= STDERR_FILENO || fd > INT16_MAX) {
+		fprintf(stderr, "coracle-vmm: --config-fd: '%s' is not a descriptor above 2\n",
+			argv[2]);
+		return -1;
+	}
+	return (int)fd;
+}
+
+/* A process of its own session: no terminal can signal it, and it outlives whoever started it. */
+static int become_daemon(struct err *err)
+{
+	if (prctl(PR_SET_NAME, "coracle-vmm") < 0)
+		return err_set(err, errno, "cannot set the process's name");
+	if (setsid() < 0 && errno != EPERM) /* EPERM: it leads a process group already */
+		return err_set(err, errno, "cannot make a session");
+	return life_block_signals(err);
+}
+
+/* Streams that the caller closed must not be taken by descriptors of ours. */
+static int fill_streams(int *ret_null, struct err *err)
+{
+	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	while (fd >= 0 && fd <= STDERR_FILENO) {
+		fcntl(fd, F_SETFD, 0);
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	}
+	if (fd < 0)
+		return err_set(err, errno, "cannot open '/dev/null'");
+	*ret_null = fd;
+	return 0;
+}
+
+/* The container's streams belong to the vsock device now: when the guest closes one, it must be
+ * closed. */
+static int leave_streams(int null, struct err *err)
+{
+	for (int fd = 0; fd <= STDERR_FILENO; fd++)
+		if (dup2(null, fd) < 0)
+			return err_set(err, errno, "cannot leave the container's standard streams");
+	return 0;
+}
+
+static int log_pipe(int *ret_read, int *ret_write, struct err *err)
+{
+	int p[2];
+
+	if (pipe2(p, O_CLOEXEC | O_NONBLOCK) < 0)
+		return err_set(err, errno, "cannot make the pipe of the guest's log");
+	*ret_read = p[0];
+	*ret_write = p[1];
+	return 0;
+}
+
+static int build_vm(struct err *err)
+{
+	int r = vm_init(&vm, cfg.fd[VM_FD_KVM], cfg.vcpus, err);
+
+	if (r < 0)
+		return r;
+	timeline_mark(&tl, TL_KVM);
+	r = vm_add_memory(&vm, cfg.memory_bytes, err);
+	if (r == 0)
+		r = boot_load(&vm, &cfg, devices_count(), err);
+	timeline_mark(&tl, TL_MEMORY);
+	return r;
+}
+
+/* What only building needed: the guest's kernel must not find a way to it. */
+static void close_sources(void)
+{
+	close_fd(&cfg.fd[VM_FD_KVM]);
+	close_fd(&cfg.fd[VM_FD_KERNEL]);
+	close_fd(&cfg.fd[VM_FD_INIT]);
+	close_fd(&cfg.fd[VM_FD_SPEC]);
+	close_fd(&cfg.fd[VM_FD_SHARE]); /* the fs device has its own */
+}
+
+static int start_all(int null, struct err *err)
+{
+	struct devices_fds dev_fds = {.share = cfg.fd[VM_FD_SHARE], .log = -1};
+	struct life_fds fds = {.vsock = -1, .console = -1, .vcpu = -1};
+	int r;
+
+	r = log_pipe(&fds.console, &dev_fds.log, err);
+	if (r < 0)
+		return r;
+	r = devices_start(&devices, &vm, &dev_fds, jail_worker, err);
+	if (r < 0)
+		return r;
+	fds.vsock = devices.vsock->main_cmd_fd;
+	fds.vcpu = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (fds.vcpu < 0)
+		return err_set(err, errno, "cannot make an eventfd");
+	r = life_init(&life, &cfg, &fds, &tl, err);
+	if (r == 0)
+		r = leave_streams(null, err);
+	if (r < 0)
+		return r;
+	close_sources();
+	timeline_mark(&life.tl, TL_DEVICES);
+	r = vcpus_start(&vcpus, &vm, fds.vcpu, cfg.flags & VM_FLAG_DEBUG ? dev_fds.log : -1,
+		jail_vcpu, err);
+	return r < 0 ? r : jail_main(err);
+}
+
+static int run(int config_fd, struct err *err)
+{
+	autofd int null = -1;
+	int r;
+
+	r = vmconfig_read(config_fd, &cfg, err);
+	if (r < 0) {
+		cfg.fd[VM_FD_REPORT] = -1; /* whatever it says, it was not checked */
+		return r;
+	}
+	tl = cfg.timeline;
+	timeline_mark(&tl, TL_VMM);
+	r = vmconfig_take_fds(&cfg, err);
+	if (r == 0)
+		r = become_daemon(err);
+	if (r == 0)
+		r = fill_streams(&null, err);
+	if (r == 0)
+		r = jail_init(cfg.fd[VM_FD_LOG], err);
+	if (r == 0)
+		r = build_vm(err);
+	if (r == 0)
+		r = start_all(null, err);
+	return r < 0 ? r : life_run(&life, &vcpus);
+}
+
+int main(int argc, char **argv)
+{
+	struct err err = ERR_INIT;
+	int status, config_fd = parse_args(argc, argv, &status);
+
+	if (config_fd < 0)
+		return status;
+	status = run(config_fd, &err);
+	if (status < 0) {
+		/* The caller is told in one place; without a report pipe there is only this one. */
+		if (cfg.fd[VM_FD_REPORT] >= 0)
+			report_send(cfg.fd[VM_FD_REPORT], VMM_FAILED, &err, 1, NULL, &tl);
+		else
+			dprintf(STDERR_FILENO, "coracle-vmm: %s\n", err.msg);
+		status = 1;
+	}
+	/* Workers and vCPUs end with the process: nothing of theirs can hold it up. */
+	_exit(status);
+}

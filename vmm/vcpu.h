@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One thread per vCPU. A thread is born held: it jails itself, then waits until vcpus_run(). When
+ * the guest cannot go on it records why and signals the event descriptor; it never ends the
+ * process.
+ */
+#ifndef VMM_VCPU_H
+#define VMM_VCPU_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/err.h"
+#include "lib/timeline.h"
+#include "lib/vm_config.h"
+#include "vmm/vm.h"
+
+#define VCPU_TEXT_MAX 256
+
+enum vcpu_end { VCPU_RUNS, VCPU_SHUTDOWN /* triple fault: also how Linux reboots */, VCPU_BROKEN };
+
+/* Shuts the calling thread in; NULL in tests. 0 or -errno. */
+typedef int (*vcpu_jail_fn)(struct err *err);
+
+struct vcpus;
+
+struct vcpu {
+	struct vcpus *all;
+	uint32_t index;
+	pthread_t thread;
+	_Atomic int end; /* enum vcpu_end: written last, after text */
+	char text[VCPU_TEXT_MAX];
+	int jail_result;
+	struct err jail_err;
+};
+
+struct vcpus {
+	struct vm *vm;
+	int event_fd;  /* eventfd, borrowed: a vCPU has ended */
+	int serial_fd; /* non-blocking, borrowed: bytes of the early serial console; -1: discard */
+	vcpu_jail_fn jail;
+	_Atomic uint32_t held;  /* futex: 1 while the vCPUs must not run */
+	_Atomic uint32_t ready; /* futex: threads that are jailed, or failed to be */
+	struct vcpu v[VM_VCPUS_MAX];
+};
+
+/* Starts the threads and waits until each is jailed. Blocks every signal in them but the kick
+ * (SIGURG). After a failure the threads stay held; the caller is about to exit. */
+int vcpus_start(struct vcpus *all, struct vm *vm, int event_fd, int serial_fd, vcpu_jail_fn jail,
+	struct err *err);
+void vcpus_run(struct vcpus *all);
+/* Makes every vCPU leave the guest and wait. Returns at once: they stop within microseconds. */
+void vcpus_hold(struct vcpus *all);
+/* The first vCPU that has ended, or NULL. */
+const struct vcpu *vcpus_ended(const struct vcpus *all);
+
+#endif
