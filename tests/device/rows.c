@@ -4,6 +4,9 @@
 #include <stddef.h>
 
 const struct device_row *const device_rows[] = {
+	&row_balloon,
+	&row_console,
 	&row_rng,
+	&row_vsock,
 	NULL,
 };

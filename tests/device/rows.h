@@ -5,6 +5,9 @@
 
 #include "tests/device/driver.h"
 
+extern const struct device_row row_balloon;
+extern const struct device_row row_console;
 extern const struct device_row row_rng;
+extern const struct device_row row_vsock;
 
 #endif
