@@ -108,7 +108,7 @@ static void check_kernel_code(struct report *rep, int kvm)
 	}
 	row->ok = per_second >= PROBE_NATIVE_MIN;
 	found(row, "%s: %.1f million instructions a second", row->ok ? "native" : "interpreted",
-		per_second / 1000000);
+		(double)per_second / 1e6);
 }
 
 static void check_kvm(struct report *rep)
