@@ -100,6 +100,19 @@ static void start_relay(struct agent *a, int i, int inner)
 		relay_start_take(&a->relays[i], inner, outer, true);
 }
 
+static void child_ready(struct agent *a, const struct child_msg *m)
+{
+	struct err err = ERR_INIT;
+
+	a->rootfs_ns = m->rootfs_ns;
+	if (cgroup_attach_devices(a->c.group, a->spec, &err) < 0) {
+		over(a, &err);
+		return;
+	}
+	a->phase = CREATED;
+	say_times(a, PROTO_READY);
+}
+
 static void child_said(struct agent *a, const struct child_msg *m, int fd)
 {
 	struct err err = ERR_INIT;
@@ -108,9 +121,7 @@ static void child_said(struct agent *a, const struct child_msg *m, int fd)
 		start_relay(a, 0, fcntl(fd, F_DUPFD_CLOEXEC, 0));
 		start_relay(a, 1, take_fd(&fd));
 	} else if (m->kind == CHILD_READY && a->phase == PREPARING) {
-		a->rootfs_ns = m->rootfs_ns;
-		a->phase = CREATED;
-		say_times(a, PROTO_READY);
+		child_ready(a, m);
 	} else if (m->kind == CHILD_FAILED && a->phase != OVER) {
 		err_plain(&err, m->errnum, "%.*s", (int)sizeof(m->text) - 1, m->text);
 		err.exit_status = (int)m->exit_status;

@@ -75,17 +75,13 @@ static int write_values(int group, const struct gspec *spec, struct err *err)
 	return 0;
 }
 
-static int attach_devprog(int group, const struct gspec *spec, struct err *err)
+int cgroup_attach_devices(int group, const struct gspec *spec, struct err *err)
 {
-	static char log[4096]; /* the verifier's: its last line says why */
 	union bpf_attr attr = {
 		.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE,
 		.insn_cnt = spec->n_devprog,
 		.insns = (uintptr_t)spec->devprog,
 		.license = (uintptr_t) "Apache-2.0",
-		.log_level = 1,
-		.log_size = sizeof(log),
-		.log_buf = (uintptr_t)log,
 	};
 	autofd int prog = -1;
 
@@ -93,7 +89,7 @@ static int attach_devprog(int group, const struct gspec *spec, struct err *err)
 		return 0;
 	prog = (int)syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof(attr));
 	if (prog < 0)
-		return fail(err, errno, "cannot load the device program: %.200s", log);
+		return fail(err, errno, "cannot load the device program");
 	memset(&attr, 0, sizeof(attr));
 	attr.target_fd = (uint32_t)group;
 	attr.attach_bpf_fd = (uint32_t)prog;
@@ -118,8 +114,6 @@ int cgroup_make(int base, const struct gspec *spec, int *ret_group, struct err *
 		r = fail(err, errno, "cannot open the group");
 	if (r == 0)
 		r = write_values(group, spec, err);
-	if (r == 0)
-		r = attach_devprog(group, spec, err);
 	if (r < 0)
 		return err_wrap(err, "cgroup");
 	*ret_group = take_fd(&group);

@@ -6,9 +6,13 @@
 #include "lib/err.h"
 #include "lib/gspec.h"
 
-/* Makes the group, hands it every controller `base` has, writes the spec's values and attaches the
- * device program. Gives a descriptor of the group for CLONE_INTO_CGROUP. */
+/* Makes the group, hands it every controller `base` has and writes the spec's values. Gives a
+ * descriptor of the group for CLONE_INTO_CGROUP. */
 int cgroup_make(int base, const struct gspec *spec, int *ret_group, struct err *err);
+
+/* Attaches the spec's device program, if any: when the container is prepared, so that it binds the
+ * user's program and not the making of /dev. */
+int cgroup_attach_devices(int group, const struct gspec *spec, struct err *err);
 
 /* Kills whatever is left in the group. 0 or -errno. */
 int cgroup_kill(int group);

@@ -154,8 +154,8 @@ static int make_cwd(struct child *c, struct err *err)
 {
 	autofd int cwd = path_make(c->root, c->spec->proc.cwd, true, NULL);
 
-	/* As runc: what cannot be made is left for chdir(2) to complain about. */
-	if (cwd < 0 && cwd != -ENOTDIR && cwd != -EACCES)
+	/* What chdir(2) will complain about, or find a way to (a magic link), is left to it. */
+	if (cwd < 0 && cwd != -ENOTDIR && cwd != -EACCES && cwd != -ELOOP)
 		return fail(err, -cwd, "mkdir %s", c->spec->proc.cwd);
 	return 0;
 }

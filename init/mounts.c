@@ -72,7 +72,7 @@ static int find_target(int root, const struct gmount *m, const char *dest, bool 
 	int fd;
 
 	if (strict) {
-		fd = path_open_nolink(root, dest, O_PATH | O_NOFOLLOW);
+		fd = path_open_nolink(root, dest, O_PATH);
 		if (fd == -ELOOP)
 			return err_plain(err, ELOOP,
 				"filesystem \"%s\" must be mounted on ordinary directory",

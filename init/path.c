@@ -125,7 +125,7 @@ static int follow(struct walk *w, int link, const char *after)
 
 static int open_done(int root, const char *done)
 {
-	return path_open_nolink(root, done[0] ? done : "/", O_PATH | O_NOFOLLOW);
+	return path_open_nolink(root, done[0] ? done : "/", O_PATH);
 }
 
 /* One component: makes it when it is missing. Returns 1 when it was a link, now in `rest`; 0;
@@ -148,8 +148,7 @@ static int step(struct walk *w, int root, size_t n, bool dir, bool *ret_made)
 	r = push(w->done, &w->done_len, name, n);
 	if (r < 0)
 		return r;
-	/* RESOLVE_NO_SYMLINKS with O_NOFOLLOW|O_PATH would refuse the link itself: ask openat. A
-	 * single component of a pinned directory cannot leave it; ".." never comes here. */
+	/* A single component of a pinned directory leads nowhere else; ".." never comes here. */
 	fd = openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	*ret_made = fd < 0 && errno == ENOENT;
 	if (*ret_made)

@@ -1,0 +1,538 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the container's first process sees of what the spec asked for. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include "init/sys.h"
+#include "lib/cleanup.h"
+#include "tests/init/harness.h"
+#include "tests/tap.h"
+
+/* has_str() for an expression that runs a container: evaluates it once. */
+static void says(const char *text, const char *part)
+{
+	if (!ok(strstr(text, part) != NULL, "says '%.*s'", (int)strcspn(part, "\n"), part))
+		printf("# got '%s'\n", text);
+}
+
+static void test_basics(void)
+{
+	struct gspec *s = fresh("echo out; echo err >&2; read x; echo got $x; exit 7");
+	struct guest *g = run(s, "line\n");
+
+	ok(g->ready && g->started && g->exited, "ready, started, exited");
+	eq_int(g->exit.status, 7, "status");
+	eq_int(g->exit.signo, 0, "no signal");
+	eq_str(g->out, "out\ngot line\n", "stdin and stdout");
+	eq_str(g->errout, "err\n", "stderr");
+	ok(g->times.rootfs_ns && g->times.rootfs_ns <= g->times.now_ns, "times");
+	eq_str(output(fresh(
+		       "hostname; echo $$; grep ^0: /proc/self/cgroup; echo /proc/[0-9]*; pwd")),
+		"boat\n1\n0::/\n/proc/1\n/\n", "hostname, pid namespace, cgroup namespace, cwd");
+	eq_str(output(fresh("ls / | tr '\\n' ' '; ls /proc/self/fd | tr '\\n' ' '")),
+		"bin dev etc proc sys tmp 0 1 2 3 ", "root and descriptors (3 is ls's own)");
+	eq_str(output(fresh(
+		       "grep -E '^(SigBlk|SigIgn|SigCgt|Seccomp|NoNewPrivs):' /proc/self/status | "
+		       "tr -d '\\t\\n'")),
+		"SigBlk:0000000000000000SigIgn:0000000000000000SigCgt:0000000000000000"
+		"NoNewPrivs:0Seccomp:0",
+		"signals as born");
+	eq_str(output(fresh("cut -d' ' -f6,7 /proc/1/stat; umask")), "1 0\n0022\n",
+		"a session of its own, umask");
+}
+
+static void test_user(void)
+{
+	static const uint32_t groups[] = {7, 4321, 0x7fffffff};
+	struct gspec *s =
+		fresh("id -u; id -g; id -G; umask; echo hi > /dev/stdout; cat /dev/stdin");
+	struct guest *g;
+
+	s->proc.uid = 1000;
+	s->proc.gid = 1001;
+	s->proc.n_groups = 3;
+	s->proc.groups = groups;
+	s->proc.umask = 027;
+	s->proc.flags |= GPROC_HAS_UMASK | GPROC_NO_NEW_PRIVS;
+	g = run(s, "in\n");
+	eq_str(g->out, "1000\n1001\n1001 7 4321 2147483647\n0027\nhi\nin\n",
+		"user, groups, umask, streams reopened by name");
+	s = fresh("grep NoNewPrivs: /proc/self/status");
+	s->proc.flags |= GPROC_NO_NEW_PRIVS;
+	eq_str(output(s), "NoNewPrivs:\t1\n", "no_new_privs");
+	s = fresh("id -G");
+	eq_str(output(s), "0\n", "no groups are left over");
+}
+
+#define CAPS "grep -E '^Cap' /proc/self/status | tr -d '\\n\\t'"
+
+static void test_caps(void)
+{
+	struct gspec *s = fresh(CAPS);
+	uint64_t *c = s->proc.caps;
+
+	c[GCAP_BOUNDING] = c[GCAP_PERMITTED] = c[GCAP_EFFECTIVE] = 0x20;
+	c[GCAP_INHERITABLE] = c[GCAP_AMBIENT] = 0;
+	eq_str(output(s),
+		"CapInh:0000000000000000CapPrm:0000000000000020CapEff:0000000000000020"
+		"CapBnd:0000000000000020CapAmb:0000000000000000",
+		"capabilities of root");
+	s = fresh(CAPS);
+	c = s->proc.caps;
+	s->proc.uid = 33;
+	c[GCAP_BOUNDING] = 0x421;
+	c[GCAP_PERMITTED] = c[GCAP_EFFECTIVE] = c[GCAP_INHERITABLE] = 0x420;
+	c[GCAP_AMBIENT] = 0x400;
+	eq_str(output(s),
+		"CapInh:0000000000000420CapPrm:0000000000000400CapEff:0000000000000400"
+		"CapBnd:0000000000000421CapAmb:0000000000000400",
+		"a user keeps the ambient ones");
+	s = fresh(CAPS);
+	s->proc.flags &= ~GPROC_HAS_CAPS;
+	eq_str(output(s),
+		"CapInh:0000000000000000CapPrm:0000000000000000CapEff:0000000000000000"
+		"CapBnd:0000000000000000CapAmb:0000000000000000",
+		"none without capabilities in the spec");
+	s = fresh(CAPS);
+	s->proc.caps[GCAP_AMBIENT] = 0x400; /* not inheritable */
+	says(run(s, NULL)->fail.text, "unable to raise ambient capability 10");
+}
+
+static void test_limits(void)
+{
+	static const struct grlimit limits[] = {
+		{RLIMIT_NOFILE, 64, 128}, {RLIMIT_CORE, 0, UINT64_MAX}};
+	struct gspec *s = fresh("grep -E 'open files|core' /proc/self/limits | tr -s ' '; "
+				"cat /proc/self/oom_score_adj");
+
+	s->proc.rlimits = limits;
+	s->proc.n_rlimits = 2;
+	s->proc.oom_score_adj = 123;
+	s->proc.flags |= GPROC_HAS_OOM_SCORE;
+	eq_str(output(s),
+		"Max core file size 0 unlimited bytes \nMax open files 64 128 files \n123\n",
+		"rlimits and the OOM score");
+}
+
+static void test_cwd(void)
+{
+	struct gspec *s = fresh("pwd; stat -c %a .");
+	char path[128];
+
+	s->proc.cwd = "/not/there/yet";
+	eq_str(output(s), "/not/there/yet\n755\n", "a missing cwd is made");
+	s = fresh("pwd");
+	snprintf(path, sizeof(path), "%s/rootfs/mine", share_path);
+	mkdir(path, 0700);
+	if (chown(path, 1000, 1000) < 0)
+		ok(false, "chown");
+	s->proc.cwd = "/mine";
+	s->proc.uid = 1000;
+	eq_str(output(s), "/mine\n", "the user's own directory");
+	s = fresh("pwd");
+	put("rootfs/file", "", 0644);
+	s->proc.cwd = "/file";
+	eq_str(run(s, NULL)->fail.text,
+		"chdir to cwd (\"/file\") set in config.json failed: not a directory",
+		"cwd is a file");
+	s = fresh("pwd");
+	s->proc.cwd = "/proc/self/fd/77";
+	says(run(s, NULL)->fail.text, "/proc/self/fd/77");
+	s = fresh("pwd");
+	s->proc.cwd = "/proc/self/fd/3";
+	says(run(s, NULL)->fail.text, "chdir to cwd (\"/proc/self/fd/3\")");
+}
+
+static void test_env(void)
+{
+	static const char *env[] = {"A=1", "B=", "A=2", "HOME=", "PATH=/nowhere:/bin"};
+	struct gspec *s = fresh("env | grep -vE '^(SHLVL|PWD|OLDPWD)=' | sort");
+
+	s->proc.env.v = env;
+	s->proc.env.n = 5;
+	put("rootfs/etc/passwd", "root:x:0:0::/root/home:/bin/sh\nu:x:9:9::/home/u:/bin/sh\n",
+		0644);
+	eq_str(output(s), "A=2\nB=\nHOME=/root/home\nPATH=/nowhere:/bin\n",
+		"environment, HOME from passwd");
+	s->proc.env.n = 0;
+	s->proc.uid = 9;
+	says(output(s), "HOME=/home/u\n");
+	s->proc.uid = 10;
+	says(output(s), "HOME=/\n");
+}
+
+static void exec_case(const char *name, const char *text, int errnum, unsigned status)
+{
+	static const char *args[2];
+	struct gspec *s = fresh("");
+	struct guest *g;
+
+	put("rootfs/bin/plain", "x", 0644);
+	put("rootfs/bin/rootonly", "#!/bin/sh\n", 0700);
+	args[0] = name;
+	s->proc.args.v = args;
+	s->proc.args.n = 1;
+	s->proc.uid = 1000;
+	s->proc.flags = 0; /* no capability that overrides modes */
+	g = run(s, NULL);
+	ok(!g->ready && g->failed, "%s: fails before READY", name);
+	eq_str(g->fail.text, text, "runc's text");
+	eq_int(g->fail.exit_status, status, "exit status");
+	eq_int(g->fail.errnum, errnum, "errno");
+}
+
+static void test_exec_errors(void)
+{
+	static const char *args[] = {"/bin/garbage", NULL};
+	struct gspec *s;
+	struct guest *g;
+
+	exec_case("nope", "exec: \"nope\": executable file not found in $PATH", ENOENT, 127);
+	exec_case("", "exec: \"\": executable file not found in $PATH", ENOENT, 127);
+	exec_case("plain", "exec: \"plain\": executable file not found in $PATH", ENOENT, 127);
+	exec_case("/x/y", "exec: \"/x/y\": stat /x/y: no such file or directory", ENOENT, 127);
+	exec_case("/bin/plain", "exec: \"/bin/plain\": permission denied", EACCES, 126);
+	exec_case("/bin/rootonly", "exec: \"/bin/rootonly\": permission denied", EACCES, 126);
+	exec_case("/bin", "exec: \"/bin\": is a directory", EISDIR, 126);
+	s = fresh("");
+	put("rootfs/bin/garbage",
+		"\x7f"
+		"garbage",
+		0755);
+	s->proc.args.v = args;
+	s->proc.args.n = 1;
+	g = run(s, NULL);
+	ok(g->ready && g->failed && !g->started, "not a program: READY, then FAILED");
+	eq_str(g->fail.text, "exec /bin/garbage: exec format error", "text");
+	eq_int(g->fail.exit_status, 126, "status");
+	s->proc.args.n = 0;
+	says(run(s, NULL)->fail.text, "args must not be empty");
+}
+
+#define OPTS(path) "grep ' " path " ' /proc/self/mounts | cut -d' ' -f4;"
+
+static void test_mounts(void)
+{
+	struct gspec *s = fresh(OPTS("/sys") OPTS("/dev/shm") OPTS("/t")
+			OPTS("/d") "cat /d/f /file; stat -c %a /t; "
+				   "touch /d/g /t/g || echo ro; touch /file 2>&1; grep -c ' - "
+				   "mqueue ' /proc/self/mountinfo");
+	const char *out;
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/m1", share_path);
+	mkdir(path, 0755);
+	put("m1/f", "in m1\n", 0644);
+	put("m2", "file m2\n", 0644);
+	put("m3", "hidden\n", 0644);
+	add_mount(s, (struct gmount){.kind = GMOUNT_FS,
+			     .dest = "/t",
+			     .fstype = "tmpfs",
+			     .flags = MS_NOATIME | MS_NODEV,
+			     .data = "size=1m,mode=1770"});
+	add_mount(s, (struct gmount){.kind = GMOUNT_BIND,
+			     .dest = "/d",
+			     .source = "m1",
+			     .is_dir = 1,
+			     .flags = MS_RDONLY | MS_NOEXEC});
+	add_mount(s,
+		(struct gmount){
+			.kind = GMOUNT_BIND, .dest = "/file", .source = "m2", .flags = MS_NOSUID});
+	out = output(s);
+	says(out, "ro,nosuid,nodev,noexec,relatime\n");
+	says(out, "rw,nosuid,nodev,noexec,relatime,size=65536k");
+	says(out, "rw,nodev,noatime,size=1024k,mode=1770");
+	says(out, "ro,noexec,relatime,");
+	says(out, "in m1\nfile m2\n1770\nro\n1\n");
+}
+
+static void test_mount_errors(void)
+{
+	struct gspec *s = fresh("true");
+	struct guest *g;
+
+	add_mount(
+		s, (struct gmount){
+			   .kind = GMOUNT_FS, .dest = "/x", .fstype = "nosuchfs", .source = "src"});
+	g = run(s, NULL);
+	eq_str(g->fail.text, "error mounting \"src\" to rootfs at \"/x\": no such device",
+		"unknown type");
+	s = fresh("true");
+	add_mount(
+		s, (struct gmount){
+			   .kind = GMOUNT_FS, .dest = "/x", .fstype = "tmpfs", .data = "size=foo"});
+	says(run(s, NULL)->fail.text, "error mounting \"none\" to rootfs at \"/x\": ");
+	s = fresh("true");
+	put("m1", "", 0644);
+	add_mount(s, (struct gmount){.kind = GMOUNT_BIND, .dest = "/tmp", .source = "m1"});
+	says(run(s, NULL)->fail.text, "not a directory");
+	s = fresh("true");
+	put("m1", "", 0644);
+	add_mount(s,
+		(struct gmount){.kind = GMOUNT_BIND, .dest = "/proc/self/attr/x", .source = "m1"});
+	says(run(s, NULL)->fail.text, "cannot be mounted because it is inside /proc");
+	s = fresh("true");
+	add_mount(
+		s, (struct gmount){
+			   .kind = GMOUNT_FS, .dest = "/x", .fstype = "tmpfs", .flags = 1u << 30});
+	says(run(s, NULL)->fail.text, "unknown mount flags 0x40000000");
+	s = fresh("true");
+	s->root = "elsewhere";
+	says(run(s, NULL)->fail.text, "cannot open the root file system");
+}
+
+static void test_readonly_tmpfs(void)
+{
+	struct gspec *s = fresh("echo x > /ro/f || echo no; echo x > /dev/f || echo no; ls -d "
+				"/dev/pts/ptmx /ro/in; "
+				"stat -c %a /ro");
+	char path[128];
+
+	((struct gmount *)s->mounts)[1].flags |= MS_RDONLY; /* /dev */
+	snprintf(path, sizeof(path), "%s/rootfs/ro", share_path);
+	mkdir(path, 0);
+	chmod(path, 0751);
+	add_mount(s,
+		(struct gmount){
+			.kind = GMOUNT_FS, .dest = "/ro", .fstype = "tmpfs", .flags = MS_RDONLY});
+	add_mount(s, (struct gmount){.kind = GMOUNT_FS, .dest = "/ro/in", .fstype = "tmpfs"});
+	eq_str(output(s), "no\nno\n/dev/pts/ptmx\n/ro/in\n751\n",
+		"read-only after all was made in it; its mode kept");
+}
+
+static void test_copy_up(void)
+{
+	struct gspec *s = fresh("cat /up/a /up/sub/b /up/l; stat -c '%a %u' /up/a /up/sub; echo "
+				"new > /up/a; cat /up/a");
+	autofd int fd = -1;
+	char path[128], c = 0;
+
+	snprintf(path, sizeof(path), "%s/rootfs/up", share_path);
+	mkdir(path, 0755);
+	snprintf(path, sizeof(path), "%s/rootfs/up/sub", share_path);
+	mkdir(path, 0710);
+	put("rootfs/up/a", "A\n", 0604);
+	put("rootfs/up/sub/b", "B\n", 0644);
+	snprintf(path, sizeof(path), "%s/rootfs/up/l", share_path);
+	if (symlink("sub/b", path) < 0)
+		ok(false, "symlink");
+	snprintf(path, sizeof(path), "%s/rootfs/up/a", share_path);
+	if (chown(path, 5, 5) < 0)
+		ok(false, "chown");
+	add_mount(s,
+		(struct gmount){.kind = GMOUNT_FS, .dest = "/up", .fstype = "tmpfs", .copy_up = 1});
+	eq_str(output(s), "A\nB\nB\n604 5\n710 0\nnew\n", "tmpcopyup");
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	ok(read(fd, &c, 1) == 1 && c == 'A', "the file underneath is unchanged");
+}
+
+static void link_in_root(const char *target, const char *name)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/rootfs/%s", share_path, name);
+	unlink(path);
+	if (symlink(target, path) < 0)
+		ok(false, "symlink %s", name);
+}
+
+static void test_links(void)
+{
+	struct gspec *s =
+		fresh("cat /run/real/file; readlink /etc/resolv.conf; ls /esc /etc/up; ls /tmp");
+	char path[128];
+	struct stat st;
+
+	put("m1", "bound\n", 0644);
+	link_in_root("../run/real/file", "etc/resolv.conf"); /* dangling: made inside */
+	link_in_root("../../../../../../../../../../tmp/outside", "esc");
+	link_in_root("/proc/1/root/tmp", "magic");
+	add_mount(s,
+		(struct gmount){.kind = GMOUNT_BIND, .dest = "/etc/resolv.conf", .source = "m1"});
+	add_mount(s, (struct gmount){.kind = GMOUNT_FS, .dest = "/esc/x", .fstype = "tmpfs"});
+	add_mount(
+		s, (struct gmount){
+			   .kind = GMOUNT_FS, .dest = "/etc/../../../etc/./up", .fstype = "tmpfs"});
+	eq_str(output(s), "bound\n../run/real/file\n/esc:\nx\n\n/etc/up:\noutside\n",
+		"links and dots in a destination stay inside");
+	ok(lstat("/tmp/outside", &st) < 0, "nothing was made outside");
+	s = fresh("true");
+	link_in_root("/proc/self/root", "magic");
+	add_mount(s, (struct gmount){.kind = GMOUNT_FS, .dest = "/magic/tmp", .fstype = "tmpfs"});
+	says(run(s, NULL)->fail.text, "too many levels of symbolic links");
+	s = fresh("true");
+	link_in_root("loop2", "loop1");
+	link_in_root("loop1", "loop2");
+	add_mount(s, (struct gmount){.kind = GMOUNT_FS, .dest = "/loop1/x", .fstype = "tmpfs"});
+	says(run(s, NULL)->fail.text, "too many levels of symbolic links");
+	s = fresh("true");
+	link_in_root("/tmp", "proc");
+	says(run(s, NULL)->fail.text, "filesystem \"proc\" must be mounted on ordinary directory");
+	s = fresh("true");
+	snprintf(path, sizeof(path), "%s/rootlink", share_path);
+	unlink(path);
+	if (symlink("/", path) < 0)
+		ok(false, "symlink");
+	s->root = "rootlink";
+	says(run(s, NULL)->fail.text, "not a directory");
+}
+
+static void test_devices(void)
+{
+	static const struct gdevice devs[] = {
+		{"/dev/fuse2", S_IFCHR, 10, 229, 0640, 3, 4},
+		{"/dev/sub/fifo", S_IFIFO, 0, 0, 0622, 0, 0},
+		{"/dev/zero", S_IFCHR, 1, 5, 0600, 9, 9},
+	};
+	struct gspec *s = fresh(
+		"cd /dev; stat -c '%n %F %a %t,%T %u:%g' null zero full random urandom tty fuse2 "
+		"sub/fifo; for l in ptmx fd stdin stdout stderr; do readlink $l; done; head -c 3 "
+		"zero | wc -c; echo x > "
+		"null");
+
+	s->devices = devs;
+	s->n_devices = 3;
+	eq_str(output(s),
+		"null character special file 666 1,3 0:0\nzero character special file 600 1,5 9:9\n"
+		"full character special file 666 1,7 0:0\nrandom character special file 666 1,8 "
+		"0:0\n"
+		"urandom character special file 666 1,9 0:0\ntty character special file 666 5,0 "
+		"0:0\n"
+		"fuse2 character special file 640 a,e5 3:4\nsub/fifo fifo 622 0,0 0:0\n"
+		"pts/ptmx\n/proc/self/fd\n/proc/self/fd/0\n/proc/self/fd/1\n/proc/self/fd/2\n3\n",
+		"devices and links");
+}
+
+static void test_closed_paths(void)
+{
+	static const char *masked[] = {"/proc/interrupts", "/secret", "/etc/dir", "/proc/softirqs",
+		"/not/there", "/bin/sh/x", "/etc/dir2"};
+	static const char *readonly[] = {"/proc/sys", "/etc", "/absent"};
+	struct gspec *s = fresh("cat /secret; ls /etc/dir /etc/dir2; wc -c < /proc/interrupts; "
+				"touch /etc/dir/x /etc/x 2>/dev/null || echo ro; "
+				"echo 1 > /proc/sys/kernel/msgmax || echo ro; touch /x || echo "
+				"rootro; touch /dev/x; "
+				"echo x > /secret; wc -c < /proc/softirqs");
+	char path[128];
+
+	put("rootfs/secret", "secret\n", 0644);
+	for (int i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "%s/rootfs/etc/dir%s", share_path, i ? "2" : "");
+		mkdir(path, 0755);
+		put(i ? "rootfs/etc/dir2/in" : "rootfs/etc/dir/in", "", 0644);
+	}
+	s->masked_paths = (struct gstrv){7, masked};
+	s->readonly_paths = (struct gstrv){3, readonly};
+	s->flags |= GSPEC_ROOT_READONLY;
+	eq_str(output(s), "/etc/dir:\n\n/etc/dir2:\n0\nro\nro\nrootro\n0\n",
+		"masked, read-only, read-only root");
+}
+
+static void test_sysctl(void)
+{
+	static struct gkeyval kv[] = {{"kernel/msgmax", "4321"}, {"net/ipv4/ip_forward", "1"}};
+	struct gspec *s = fresh("cat /proc/sys/kernel/msgmax /proc/sys/net/ipv4/ip_forward");
+
+	kv[0].key = "kernel/msgmax";
+	s->sysctls = kv;
+	s->n_sysctls = 2;
+	eq_str(output(s), "4321\n1\n", "sysctls");
+	kv[0].key = "kernel/nope";
+	eq_str(run(s, NULL)->fail.text,
+		"write sysctl key kernel/nope: /proc/sys/kernel/nope: no such file or directory",
+		"an unknown one is named");
+	kv[0].key = "kernel/../../self/comm";
+	says(run(s, NULL)->fail.text, "\"kernel/../../self/comm\": not the name of a sysctl");
+	kv[0].key = "kernel/msgmax";
+	kv[0].value = "rubbish";
+	says(run(s, NULL)->fail.text,
+		"write sysctl key kernel/msgmax: /proc/sys/kernel/msgmax: invalid argument");
+	kv[0].value = "4321";
+}
+
+static void test_cgroup(void)
+{
+	/* /dev/zero (1:5) is denied, anything else allowed */
+#define INSN(code, dst, src, off, imm) \
+	((code) | (dst) << 8 | (src) << 12 | (off) << 16 | UINT64_C(imm) << 32)
+	static const uint64_t prog[] = {
+		INSN(0x61, 2, 1, 4, 0), /* r2 = major */
+		INSN(0x61, 3, 1, 8, 0), /* r3 = minor */
+		INSN(0x55, 2, 0, 3, 1), /* if r2 != 1 skip 3 */
+		INSN(0x55, 3, 0, 2, 5), /* if r3 != 5 skip 2 */
+		INSN(0xb7, 0, 0, 0, 0), /* r0 = 0: denied */
+		INSN(0x95, 0, 0, 0, 0), /* exit */
+		INSN(0xb7, 0, 0, 0, 1),
+		INSN(0x95, 0, 0, 0, 0),
+	};
+	static const struct gkeyval bad[] = {{"no.such.file", "1"}},
+				    slash[] = {{"../cgroup.procs", "1"}};
+	static const struct gkeyval good[] = {{"cgroup.max.descendants", "3"}};
+	struct gspec *s = fresh("cat /sys/fs/cgroup/cgroup.max.descendants; cat "
+				"/sys/fs/cgroup/cgroup.procs | head -n1");
+
+	s->cgfiles = good;
+	s->n_cgfiles = 1;
+	eq_str(output(s), "3\n1\n", "the container's own cgroup, with its value");
+	s->cgfiles = bad;
+	says(run(s, NULL)->fail.text,
+		"cannot write \"1\" to cgroup file no.such.file: no such file");
+	s->cgfiles = slash;
+	says(run(s, NULL)->fail.text, "\"../cgroup.procs\" is not a cgroup file");
+
+	s = fresh("head -c1 /dev/zero 2>&1; echo x > /dev/null && echo null; head -c1 /dev/urandom "
+		  "| wc -c");
+	s->devprog = prog;
+	s->n_devprog = 8;
+	eq_str(output(s), "head: /dev/zero: Operation not permitted\nnull\n1\n", "device program");
+	s->n_devprog = 5;
+	says(run(s, NULL)->fail.text, "cannot load the device program");
+}
+
+static void test_propagation(void)
+{
+	struct gspec *s =
+		fresh("grep -E ' / / ' /proc/self/mountinfo | grep -c shared:; grep ' /t ' "
+		      "/proc/self/mountinfo "
+		      "| grep -c shared:; mkdir /x; mount -t tmpfs none /x && echo mounted");
+
+	s->root_propagation = MS_SHARED;
+	add_mount(s, (struct gmount){.kind = GMOUNT_FS,
+			     .dest = "/t",
+			     .fstype = "tmpfs",
+			     .propagation = MS_SHARED});
+	says(output(s), "1\nmounted\n");
+}
+
+int main(void)
+{
+	const char *why = harness_open();
+
+	if (why) {
+		skip(why);
+		return tap_done();
+	}
+	test_basics();
+	test_user();
+	test_caps();
+	test_limits();
+	test_cwd();
+	test_env();
+	test_exec_errors();
+	test_mounts();
+	test_mount_errors();
+	test_readonly_tmpfs();
+	test_copy_up();
+	test_links();
+	test_devices();
+	test_closed_paths();
+	test_sysctl();
+	test_cgroup();
+	test_propagation();
+	harness_close();
+	return tap_done();
+}
