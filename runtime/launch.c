@@ -232,13 +232,17 @@ static int wait_ready(struct launch *l, struct err *err)
 static int spawn(struct launch *l, struct vm_config *cfg, const struct container_spec *spec,
 	struct container *c, struct err *err)
 {
+	autofree char *mount_point = NULL;
 	autofd int vmm_fd = files_open("coracle-vmm", err);
 	autofd int netns_fd = -1;
+	struct sandbox sandbox;
 	int pipe_fd[2], r;
 	pid_t pid;
 
 	if (vmm_fd < 0)
 		return vmm_fd;
+	if (asprintf(&mount_point, "%s/%s/" CONTAINER_SHARE, c->root, c->id) < 0)
+		return err_set(err, ENOMEM, "cannot name the share tree's mount point");
 	r = sandbox_open_netns(spec, &netns_fd, err);
 	if (r < 0)
 		return r;
@@ -246,9 +250,14 @@ static int spawn(struct launch *l, struct vm_config *cfg, const struct container
 		return err_set(err, errno, "cannot make a pipe");
 	l->report_fd = pipe_fd[0];
 	cfg->fd[VM_FD_REPORT] = pipe_fd[1];
+	sandbox = (struct sandbox){.spec = spec,
+		.mount_point = mount_point,
+		.netns_fd = netns_fd,
+		.vmm_fd = vmm_fd,
+		.parent = getpid()};
 	pid = fork();
 	if (pid == 0)
-		sandbox_exec(cfg, spec, c->dir_fd, netns_fd, vmm_fd);
+		sandbox_exec(cfg, &sandbox);
 	close_fd(&cfg->fd[VM_FD_REPORT]);
 	if (pid < 0)
 		return err_set(err, errno, "cannot fork");

@@ -52,7 +52,7 @@ static int enter_namespaces(int netns_fd, struct err *err)
 }
 
 /* A command that is killed takes the VMM along; the VMM itself ends this once it is ready. */
-static int become_session(struct err *err)
+static int become_session(pid_t parent, struct err *err)
 {
 	struct sigaction dfl = {.sa_handler = SIG_DFL};
 	sigset_t none;
@@ -63,6 +63,8 @@ static int become_session(struct err *err)
 	sigaction(SIGPIPE, &dfl, NULL);
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		return err_set(err, errno, "cannot tie the VMM to the command");
+	if (getppid() != parent) /* it died before the prctl */
+		_exit(1);
 	return 0;
 }
 
@@ -82,30 +84,36 @@ static int pass_config(struct vm_config *cfg, struct err *err)
 	return fd;
 }
 
-static int prepare(struct vm_config *cfg, const struct container_spec *spec, int state_dir_fd,
-	int netns_fd, struct err *err)
+static int make_share(
+	struct vm_config *cfg, struct share *share, const char *mount_point, struct err *err)
 {
-	autofd int mount_point = -1;
-	int r = become_session(err);
+	/* By path: descriptors from before still lead to the old namespace, where nothing may be
+	 * mounted. */
+	autofd int fd = open(mount_point, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 
-	if (r < 0)
-		return r;
-	r = enter_namespaces(netns_fd, err);
-	if (r < 0)
-		return r;
-	mount_point = openat(
-		state_dir_fd, CONTAINER_SHARE, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	if (mount_point < 0)
+	if (fd < 0)
 		return err_set(err, errno, "cannot open the share tree's mount point");
-	r = share_mount(mount_point, spec, &cfg->fd[VM_FD_SHARE], err);
+	return share_mount(share, fd, &cfg->fd[VM_FD_SHARE], err);
+}
+
+static int prepare(struct vm_config *cfg, const struct sandbox *s, struct err *err)
+{
+	struct share share = {0}; /* goes with the process */
+	int r = become_session(s->parent, err);
+
+	if (r >= 0)
+		r = share_clone(&share, s->spec, err);
+	if (r >= 0)
+		r = enter_namespaces(s->netns_fd, err);
+	if (r >= 0)
+		r = make_share(cfg, &share, s->mount_point, err);
 	return r < 0 ? r : pass_config(cfg, err);
 }
 
-_Noreturn void sandbox_exec(struct vm_config *cfg, const struct container_spec *spec,
-	int state_dir_fd, int netns_fd, int vmm_fd)
+_Noreturn void sandbox_exec(struct vm_config *cfg, const struct sandbox *s)
 {
 	struct err err = ERR_INIT;
-	int fd = prepare(cfg, spec, state_dir_fd, netns_fd, &err);
+	int fd = prepare(cfg, s, &err);
 	struct vmm_report rep = {.version = CTL_VERSION, .type = VMM_FAILED};
 
 	if (fd >= 0) {
@@ -114,7 +122,7 @@ _Noreturn void sandbox_exec(struct vm_config *cfg, const struct container_spec *
 		char *envp[] = {NULL}; /* the caller's environment is none of the VMM's business */
 
 		snprintf(num, sizeof(num), "%d", fd);
-		fexecve(vmm_fd, argv, envp);
+		fexecve(s->vmm_fd, argv, envp);
 		err_set(&err, errno, "cannot execute coracle-vmm");
 	}
 	rep.errnum = err.errnum;

@@ -12,8 +12,15 @@
  * given. */
 int sandbox_open_netns(const struct container_spec *spec, int *ret_fd, struct err *err);
 
+struct sandbox {
+	const struct container_spec *spec;
+	const char *mount_point; /* of the share tree */
+	int netns_fd;            /* network namespace to enter; -1: a new one */
+	int vmm_fd;              /* coracle-vmm */
+	pid_t parent;
+};
+
 /* In the child: never returns. Failure is reported on cfg->fd[VM_FD_REPORT] as VMM_FAILED. */
-_Noreturn void sandbox_exec(struct vm_config *cfg, const struct container_spec *spec,
-	int state_dir_fd, int netns_fd, int vmm_fd);
+_Noreturn void sandbox_exec(struct vm_config *cfg, const struct sandbox *s);
 
 #endif

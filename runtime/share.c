@@ -130,56 +130,93 @@ struct share_entry {
 	bool is_dir, readonly, recursive;
 };
 
-static int add_entry(int tree, const struct share_entry *e, struct err *err)
+/* Entry 0 is the root file system, the others are the bind mounts. */
+static struct share_entry entry_of(const struct container_spec *spec, uint32_t i)
+{
+	const struct spec_share *s;
+
+	if (i == 0)
+		return (struct share_entry){.source_fd = spec->root_fd,
+			.source = spec->root_path,
+			.name = SPEC_SHARE_ROOT,
+			.is_dir = true,
+			.readonly = spec->root_readonly,
+			.recursive = true};
+	s = &spec->shares[i - 1];
+	return (struct share_entry){.source_fd = s->fd,
+		.source = s->source,
+		.name = s->name,
+		.is_dir = S_ISDIR(s->mode),
+		.readonly = s->readonly,
+		.recursive = s->recursive};
+}
+
+static int clone_entry(const struct share_entry *e, struct err *err)
 {
 	unsigned rec = e->recursive ? AT_RECURSIVE : 0;
 	struct mount_attr attr = {
 		.attr_set = SHARE_ATTRS | (e->readonly ? MOUNT_ATTR_RDONLY : 0),
 		.propagation = MS_PRIVATE,
 	};
-	autofd int clone = -1;
-
-	if (e->is_dir ? mkdirat(tree, e->name, 0755) : mknodat(tree, e->name, S_IFREG | 0644, 0))
-		return err_set(err, errno, "cannot make the share entry '%s'", e->name);
-	clone = open_tree(
+	autofd int clone = open_tree(
 		e->source_fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | rec);
+
 	if (clone < 0)
 		return err_set(err, errno, "cannot bind '%s'", e->source);
 	if (mount_setattr(clone, "", AT_EMPTY_PATH | rec, &attr, sizeof(attr)) < 0)
 		return err_set(err, errno, "cannot set the mount attributes of '%s'", e->source);
+	return take_fd(&clone);
+}
+
+int share_clone(struct share *s, const struct container_spec *spec, struct err *err)
+{
+	s->spec = spec;
+	s->n = 0;
+	s->clone = calloc((size_t)spec->n_shares + 1, sizeof(*s->clone));
+	if (!s->clone)
+		return err_set(err, ENOMEM, "cannot bind the mounts");
+	for (uint32_t i = 0; i <= spec->n_shares; i++) {
+		struct share_entry e = entry_of(spec, i);
+		int fd = clone_entry(&e, err);
+
+		if (fd < 0)
+			return fd;
+		s->clone[s->n++] = fd;
+	}
+	return 0;
+}
+
+void share_release(struct share *s)
+{
+	for (uint32_t i = 0; i < s->n; i++)
+		close(s->clone[i]);
+	free(s->clone);
+	*s = (struct share){0};
+}
+
+static int attach_entry(int tree, const struct share_entry *e, int clone, struct err *err)
+{
+	if (e->is_dir ? mkdirat(tree, e->name, 0755) : mknodat(tree, e->name, S_IFREG | 0644, 0))
+		return err_set(err, errno, "cannot make the share entry '%s'", e->name);
 	if (move_mount(clone, "", tree, e->name, MOVE_MOUNT_F_EMPTY_PATH) < 0)
 		return err_set(err, errno, "cannot attach '%s' to the share tree", e->source);
 	return 0;
 }
 
-int share_mount(int mount_point_fd, const struct container_spec *spec, int *ret_fd, struct err *err)
+int share_mount(struct share *s, int mount_point_fd, int *ret_fd, struct err *err)
 {
 	struct mount_attr ro = {.attr_set = MOUNT_ATTR_RDONLY, .propagation = MS_PRIVATE};
-	struct share_entry root = {.source_fd = spec->root_fd,
-		.source = spec->root_path,
-		.name = SPEC_SHARE_ROOT,
-		.is_dir = true,
-		.readonly = spec->root_readonly,
-		.recursive = true};
 	autofd int tree = mount_tmpfs(mount_point_fd, err);
-	int r;
 
 	if (tree < 0)
 		return tree;
-	r = add_entry(tree, &root, err);
-	for (uint32_t i = 0; r >= 0 && i < spec->n_shares; i++) {
-		const struct spec_share *s = &spec->shares[i];
-		struct share_entry e = {.source_fd = s->fd,
-			.source = s->source,
-			.name = s->name,
-			.is_dir = S_ISDIR(s->mode),
-			.readonly = s->readonly,
-			.recursive = s->recursive};
+	for (uint32_t i = 0; i < s->n; i++) {
+		struct share_entry e = entry_of(s->spec, i);
+		int r = attach_entry(tree, &e, s->clone[i], err);
 
-		r = add_entry(tree, &e, err);
+		if (r < 0)
+			return r;
 	}
-	if (r < 0)
-		return r;
 	if (mount_setattr(tree, "", AT_EMPTY_PATH, &ro, sizeof(ro)) < 0)
 		return err_set(err, errno, "cannot make the share tree read-only");
 	*ret_fd = take_fd(&tree);

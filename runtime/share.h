@@ -17,9 +17,18 @@
  * them. */
 int share_make_mount_points(const struct container_spec *spec, struct err *err);
 
-/* Mounts the tree on mount_point_fd, in the calling process's own mount namespace. *ret_fd: O_PATH,
- * its root, CLOEXEC. The spec's sources are open (spec_open_sources). */
-int share_mount(
-	int mount_point_fd, const struct container_spec *spec, int *ret_fd, struct err *err);
+struct share {
+	const struct container_spec *spec; /* borrowed */
+	int *clone; /* detached mounts: the root file system, then the bind mounts in order */
+	uint32_t n;
+};
+
+/* Clones the mounts, in the mount namespace that the sources were opened in (spec_open_sources): a
+ * mount of another namespace cannot be cloned. Release also after a failure. */
+int share_clone(struct share *s, const struct container_spec *spec, struct err *err);
+/* Mounts the tree on mount_point_fd, in the calling process's own, newer mount namespace. *ret_fd:
+ * O_PATH, its root, CLOEXEC. */
+int share_mount(struct share *s, int mount_point_fd, int *ret_fd, struct err *err);
+void share_release(struct share *s);
 
 #endif

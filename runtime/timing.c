@@ -8,6 +8,7 @@
 
 #include "lib/base.h"
 #include "lib/cleanup.h"
+#include "lib/fd.h"
 #include "oci/json.h"
 
 #define TIMING_VERSION 1
@@ -124,11 +125,19 @@ static int read_doc(const struct jdoc *doc, struct timing *ret, struct err *err)
 
 int timing_read(const char *path, struct timing *ret, struct err *err)
 {
+	autofd int fd = open(path, O_RDONLY | O_CLOEXEC);
+	autofree char *text = NULL;
 	struct jdoc doc;
+	size_t len;
 	int r;
 
 	memset(ret, 0, sizeof(*ret));
-	r = jdoc_read_at(&doc, AT_FDCWD, path, path, TIMING_MAX, err);
+	if (fd < 0)
+		return err_set(err, errno, "cannot open the timing file '%s'", path);
+	r = read_file(fd, TIMING_MAX, &text, &len);
+	if (r < 0)
+		return err_set(err, -r, "cannot read the timing file '%s'", path);
+	r = jdoc_parse(&doc, path, text, len, TIMING_MAX, err);
 	if (r < 0)
 		return r;
 	r = read_doc(&doc, ret, err);
