@@ -6,6 +6,7 @@
 const struct device_row *const device_rows[] = {
 	&row_balloon,
 	&row_console,
+	&row_fs,
 	&row_rng,
 	&row_vsock,
 	NULL,

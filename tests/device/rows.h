@@ -7,6 +7,7 @@
 
 extern const struct device_row row_balloon;
 extern const struct device_row row_console;
+extern const struct device_row row_fs;
 extern const struct device_row row_rng;
 extern const struct device_row row_vsock;
 

@@ -197,7 +197,10 @@ static int parse_tail(struct fs_req *req, const struct fs_op *op, uint32_t fixed
 		r = take_name(req, &pos, &req->name2);
 	if (r == 0 && op->tail == TAIL_NAME_TARGET) {
 		req->name2 = take_string(req, &pos, PATH_MAX - 1, &len);
-		r = !req->name2 ? -ENAMETOOLONG : len == 0 ? -ENOENT : 0;
+		if (!req->name2)
+			r = req->arg_bytes - pos >= PATH_MAX ? -ENAMETOOLONG : -EINVAL;
+		else if (len == 0)
+			r = -ENOENT; /* as symlink(2) */
 	}
 	req->rest = (const uint8_t *)req->arg + pos;
 	req->rest_bytes = req->arg_bytes - pos;

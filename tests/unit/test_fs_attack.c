@@ -1,0 +1,625 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The file server against a hostile guest, which sends what no Linux would, and a hostile host
+ * process. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/base.h"
+#include "tests/tap.h"
+#include "tests/unit/fs_client.h"
+
+#define ARGS(...) ((const struct fsc_arg[]){__VA_ARGS__, {0}})
+#define STRUCT(v)               \
+	{                       \
+		&(v), sizeof(v) \
+	}
+#define ENTRY sizeof(struct fuse_entry_out)
+
+static struct fsc *c;
+
+__attribute__((format(printf, 1, 2))) static const char *host(const char *fmt, ...)
+{
+	static _Thread_local char path[512];
+	va_list ap;
+	int n = snprintf(path, sizeof(path), "%s/", c->dir);
+
+	va_start(ap, fmt);
+	vsnprintf(path + n, sizeof(path) - (size_t)n, fmt, ap);
+	va_end(ap);
+	return path;
+}
+
+static void host_write(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "w");
+
+	if (f) {
+		fputs(text, f);
+		fclose(f);
+	}
+}
+
+/* Every operation that takes a name, with this one. 0 when all refuse it with `want`. */
+static int refuse_name(const void *name, size_t n, int want)
+{
+	struct fuse_mkdir_in md = {.mode = 0755};
+	struct fuse_mknod_in mn = {.mode = S_IFREG | 0644};
+	struct fuse_create_in cr = {.flags = O_RDWR, .mode = 0644};
+	struct fuse_link_in ln = {.oldnodeid = c->rootfs};
+	struct fuse_rename_in rn = {.newdir = c->rootfs};
+	struct fuse_rename2_in rn2 = {.newdir = c->rootfs};
+	const struct fsc_arg name_arg = {name, n};
+	const struct {
+		uint32_t op;
+		const struct fsc_arg *args;
+	} tries[] = {
+		{FUSE_LOOKUP, ARGS(name_arg)},
+		{FUSE_UNLINK, ARGS(name_arg)},
+		{FUSE_RMDIR, ARGS(name_arg)},
+		{FUSE_SYMLINK, ARGS(name_arg, {"t", 2})},
+		{FUSE_MKDIR, ARGS(STRUCT(md), name_arg)},
+		{FUSE_MKNOD, ARGS(STRUCT(mn), name_arg)},
+		{FUSE_CREATE, ARGS(STRUCT(cr), name_arg)},
+		{FUSE_LINK, ARGS(STRUCT(ln), name_arg)},
+		{FUSE_RENAME, ARGS(STRUCT(rn), name_arg, {"x", 2})},
+		{FUSE_RENAME, ARGS(STRUCT(rn), {"x", 2}, name_arg)},
+		{FUSE_RENAME2, ARGS(STRUCT(rn2), {"x", 2}, name_arg)},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(tries); i++) {
+		int r = fsc_call(c, tries[i].op, c->rootfs, tries[i].args, ENTRY + 16);
+
+		if (r != want) {
+			printf("# operation %u: %d\n", tries[i].op, r);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static void test_names(void)
+{
+	char long_name[4097];
+
+	memset(long_name, 'n', sizeof(long_name));
+	eq_int(refuse_name("..", 3, -EINVAL), 0, "'..' is refused by every operation");
+	eq_int(refuse_name(".", 2, -EINVAL), 0, "'.'");
+	eq_int(refuse_name("", 1, -EINVAL), 0, "an empty name");
+	eq_int(refuse_name("a/b", 4, -EINVAL), 0, "a slash");
+	eq_int(refuse_name("/etc", 5, -EINVAL), 0, "an absolute path");
+	eq_int(refuse_name("../x", 5, -EINVAL), 0, "a path upwards");
+	eq_int(refuse_name("a\0b", 4, -EINVAL), 0, "a NUL inside");
+	eq_int(refuse_name("abc", 3, -EINVAL), 0, "no NUL at the end");
+	long_name[256] = 0;
+	eq_int(refuse_name(long_name, 257, -ENAMETOOLONG), 0, "256 bytes");
+	long_name[256] = 'n';
+	long_name[4096] = 0;
+	eq_int(refuse_name(long_name, 4097, -ENAMETOOLONG), 0, "4096 bytes");
+	long_name[255] = 0;
+	eq_int(fsc_mknod(c, c->rootfs, long_name, S_IFREG | 0600, 0, NULL), 0,
+		"255 bytes are a name");
+	eq_int(fsc_mknod(c, c->rootfs, "...", S_IFREG | 0600, 0, NULL), 0, "so is '...'");
+	host_write(host("outside"), "secret");
+	ok(symlink("/etc/passwd", host("rootfs/abs")) == 0 && symlink("..", host("rootfs/up")) == 0,
+		"links that lead outside");
+	{
+		struct fuse_entry_out e;
+
+		eq_int(fsc_lookup(c, c->rootfs, "up", &e), 0, "LOOKUP of one");
+		ok(S_ISLNK(e.attr.mode), "is the link");
+		eq_int(fsc_lookup(c, e.nodeid, "outside", NULL), -ENOTDIR, "LOOKUP below it");
+		eq_int(fsc_mkdir(c, e.nodeid, "d", 0755, &e), -ENOTDIR, "MKDIR below it");
+		eq_int(fsc_create(c, c->rootfs, "abs", O_RDWR, 0644, &e, NULL), -ESTALE,
+			"CREATE of the other");
+	}
+}
+
+static void test_ids(void)
+{
+	struct fuse_entry_out e, e2;
+	struct fuse_open_out o, d;
+	struct fuse_attr a;
+	uint64_t n, forged[] = {0, 2, 99999, 0xffffffff, ~0ull, 1ull << 32 | 1, 1ull << 63};
+	int bad = 0;
+
+	fsc_mknod(c, c->rootfs, "id", S_IFREG | 0644, 0, &e);
+	fsc_mknod(c, c->rootfs, "id2", S_IFREG | 0644, 0, &e2);
+	forged[1] = e2.nodeid + (1ull << 32);
+	for (size_t i = 0; i < ARRAY_SIZE(forged); i++)
+		bad += fsc_getattr(c, forged[i], &a) != -ESTALE ||
+		       fsc_lookup(c, forged[i], "x", NULL) != -ESTALE ||
+		       fsc_open(c, FUSE_OPEN, forged[i], 0, &o) != -ESTALE ||
+		       fsc_rename(c, c->rootfs, "id", forged[i], "y", 0) != -ESTALE;
+	eq_int(bad, 0, "forged node ids are stale");
+	fsc_open(c, FUSE_OPEN, e.nodeid, O_RDWR, &o);
+	fsc_open(c, FUSE_OPENDIR, c->rootfs, 0, &d);
+	eq_int(fsc_read(c, e2.nodeid, o.fh, 0, 10), -EBADF, "a handle with another node");
+	eq_int(fsc_read(c, e.nodeid, o.fh + (1ull << 32), 0, 10), -EBADF,
+		"a handle of another generation");
+	eq_int(fsc_read(c, e.nodeid, 12345, 0, 10), -EBADF, "a forged handle");
+	eq_int(fsc_read(c, e.nodeid, ~0ull, 0, 10), -EBADF, "another");
+	eq_int(fsc_read(c, c->rootfs, d.fh, 0, 10), -EBADF, "READ of a directory's handle");
+	eq_int(fsc_readdir(c, FUSE_READDIR, e.nodeid, o.fh, 0, 4096), -EBADF,
+		"READDIR of a file's handle");
+	eq_int(fsc_readdir(c, FUSE_READDIR, c->rootfs, d.fh, ~0ull, 4096), -EINVAL,
+		"READDIR from nowhere");
+	eq_int(fsc_release(c, FUSE_RELEASE, c->rootfs, d.fh), -EBADF,
+		"RELEASE of a directory's handle");
+	n = e.nodeid;
+	fsc_forget(c, n, 1000);
+	eq_int(fsc_getattr(c, n, &a), -ESTALE, "a node that was forgotten too often is stale");
+	eq_int(fsc_read(c, n, o.fh, 0, 10), 0, "its open handle works on");
+	fsc_release(c, FUSE_RELEASE, n, o.fh);
+	fsc_release(c, FUSE_RELEASEDIR, c->rootfs, d.fh);
+	fsc_lookup(c, c->rootfs, "id", &e);
+	ok(e.nodeid != n, "looked up again, it has another id");
+	fsc_forget(c, FUSE_ROOT_ID, ~0ull);
+	eq_int(fsc_getattr(c, FUSE_ROOT_ID, &a), 0, "the root cannot be forgotten");
+}
+
+static void test_sizes(void)
+{
+	struct fuse_getattr_in ga = {0};
+	struct fuse_read_in rd = {.size = 4096};
+	struct fuse_write_in wr = {.size = 100};
+	struct fuse_setxattr_in sx = {.size = 10};
+	struct fuse_batch_forget_in bf = {.count = ~0u};
+	struct fuse_open_out o;
+	struct fuse_entry_out e;
+	struct stat st;
+	char big[5000] = {0};
+
+	eq_int(fsc_call(c, FUSE_GETATTR, c->rootfs, ARGS(STRUCT(ga)), 8), -EINVAL,
+		"too little room");
+	eq_int(fsc_call(c, FUSE_GETATTR, c->rootfs, ARGS({&ga, 8}), 200), -EINVAL,
+		"arguments cut short");
+	eq_int(fsc_call(c, FUSE_GETATTR, c->rootfs, ARGS(STRUCT(ga), {big, 100}), 200), -EINVAL,
+		"too long");
+	eq_int(fsc_mkdir(c, c->rootfs, "noroom", 0755, &e), 0, "MKDIR");
+	{
+		struct fuse_mkdir_in md = {.mode = 0755};
+
+		eq_int(fsc_call(c, FUSE_MKDIR, c->rootfs, ARGS(STRUCT(md), {"noroom2", 8}), 10),
+			-EINVAL, "MKDIR with no room for its reply");
+		ok(lstat(host("rootfs/noroom2"), &st) < 0, "has not been done");
+	}
+	fsc_lookup(c, c->rootfs, "id2", &e);
+	fsc_open(c, FUSE_OPEN, e.nodeid, O_RDWR, &o);
+	rd.fh = wr.fh = o.fh;
+	eq_int(fsc_call(c, FUSE_READ, e.nodeid, ARGS(STRUCT(rd)), 100), -EINVAL,
+		"READ of more than fits");
+	rd.offset = ~0ull;
+	eq_int(fsc_call(c, FUSE_READ, e.nodeid, ARGS(STRUCT(rd)), 4096), -EINVAL,
+		"READ at a negative offset");
+	eq_int(fsc_call(c, FUSE_WRITE, e.nodeid, ARGS(STRUCT(wr), {big, 99}), 8), -EINVAL,
+		"WRITE of too little");
+	eq_int(fsc_call(c, FUSE_WRITE, e.nodeid, ARGS(STRUCT(wr), {big, 101}), 8), -EINVAL,
+		"of too much");
+	wr.offset = 1ull << 63;
+	eq_int(fsc_call(c, FUSE_WRITE, e.nodeid, ARGS(STRUCT(wr), {big, 100}), 8), -EINVAL,
+		"negative offset");
+	eq_int(fsc_call(c, FUSE_SETXATTR, e.nodeid, ARGS(STRUCT(sx), {"user.a", 7}, {big, 9}), 0),
+		-EINVAL, "SETXATTR with a wrong size");
+	eq_int(fsc_call(c, FUSE_SETXATTR, e.nodeid, ARGS(STRUCT(sx), {big, 1}, {big, 10}), 0),
+		-EINVAL, "SETXATTR of no name");
+	memset(big, 'x', sizeof(big));
+	eq_int(fsc_call(c, FUSE_SETXATTR, e.nodeid, ARGS(STRUCT(sx), {big, 300}), 0), -ERANGE,
+		"SETXATTR of an endless name");
+	eq_int(fsc_call(c, FUSE_SYMLINK, c->rootfs, ARGS({"l", 2}, {big, 4999}), ENTRY),
+		-ENAMETOOLONG, "SYMLINK to an endless target");
+	eq_int(fsc_call(c, FUSE_SYMLINK, c->rootfs, ARGS({"l", 2}), ENTRY), -EINVAL, "to none");
+	eq_int(fsc_call(c, FUSE_BATCH_FORGET, 0, ARGS(STRUCT(bf), {big, 50}), 0), 0,
+		"BATCH_FORGET of more than is there");
+	fsc_release(c, FUSE_RELEASE, e.nodeid, o.fh);
+}
+
+/* Chains fsc_call() cannot make. */
+static void test_chains(void)
+{
+	static struct virtq_chain ch;
+	static uint8_t page[4096];
+	struct fuse_in_header in = {
+		.len = sizeof(in), .opcode = FUSE_STATFS, .nodeid = 1, .unique = 5};
+	struct fuse_out_header out;
+	uint32_t written;
+
+	ch = (struct virtq_chain){.n_out = 1, .out_bytes = 10, .iov = {{&in, 10}}};
+	eq_int(fs_serve(&c->t, &ch, &written), -VFAULT_REQUEST, "half a header is a fault");
+	ch = (struct virtq_chain){.n_out = 1, .out_bytes = sizeof(in), .iov = {{&in, sizeof(in)}}};
+	eq_int(fs_serve(&c->t, &ch, &written), -VFAULT_REQUEST, "so is no room for a reply");
+	ch = (struct virtq_chain){.n_out = 1,
+		.n_in = 1,
+		.out_bytes = sizeof(in),
+		.in_bytes = sizeof(out),
+		.iov = {{&in, sizeof(in)}, {&out, sizeof(out)}}};
+	in.len = 4096;
+	eq_int(fs_serve(&c->t, &ch, &written), 0, "a length that is not the chain's");
+	ok(written == sizeof(out) && out.error == -EINVAL && out.unique == 5, "is an error");
+	/* request and reply in the same page: the copy counts */
+	in.len = sizeof(in);
+	memcpy(page, &in, sizeof(in));
+	ch = (struct virtq_chain){.n_out = 1,
+		.n_in = 1,
+		.out_bytes = sizeof(in),
+		.in_bytes = 200,
+		.iov = {{page, sizeof(in)}, {page, 200}}};
+	eq_int(fs_serve(&c->t, &ch, &written), 0, "a reply over its request");
+	memcpy(&out, page, sizeof(out));
+	ok(out.error == 0 && out.unique == 5 && out.len == written, "is whole");
+	/* a header in pieces of one byte */
+	ch = (struct virtq_chain){
+		.n_out = sizeof(in), .n_in = 1, .out_bytes = sizeof(in), .in_bytes = 200};
+	for (size_t i = 0; i < sizeof(in); i++)
+		ch.iov[i] = (struct iovec){(uint8_t *)&in + i, 1};
+	ch.iov[sizeof(in)] = (struct iovec){page, 200};
+	eq_int(fs_serve(&c->t, &ch, &written), 0, "a header in pieces");
+	eq_int(written, sizeof(out) + sizeof(struct fuse_statfs_out), "is understood");
+}
+
+static void test_handles_bounded(void)
+{
+	uint64_t n = fsc_node(c, c->rootfs, "id2");
+	struct fuse_open_out o[9];
+	uint32_t max = c->fs.handles.max;
+	int r = 0, i = 0;
+
+	c->fs.handles.max = c->fs.handles.count + 8;
+	while (i < 9 && (r = fsc_open(c, FUSE_OPEN, n, O_RDONLY, &o[i])) == 0)
+		i++;
+	ok(i == 8 && r == -ENFILE, "open files are bounded");
+	eq_int(fsc_create(c, c->rootfs, "onemore", O_RDWR, 0600, NULL, NULL), -ENFILE,
+		"CREATE fails, too");
+	while (i > 0)
+		fsc_release(c, FUSE_RELEASE, n, o[--i].fh);
+	c->fs.handles.max = max;
+	fsc_forget(c, n, 1);
+}
+
+#define MANY 1500
+
+/* A walk over more files than descriptors. */
+static void test_fds_bounded(void)
+{
+	static uint64_t id[MANY];
+	struct fuse_entry_out d, e;
+	struct fuse_attr a;
+	unsigned base = fsc_open_fds(), top = 0, bad = 0;
+	uint32_t limit = c->fs.nodes.fd_limit, nodes = c->fs.nodes.count;
+	char name[32];
+
+	c->fs.nodes.fd_limit = 100;
+	fsc_mkdir(c, c->rootfs, "walk", 0755, &d);
+	for (int i = 0; i < MANY; i++) {
+		snprintf(name, sizeof(name), "f%d", i);
+		bad += fsc_mknod(c, d.nodeid, name, S_IFREG | 0644, 0, &e) != 0;
+		id[i] = e.nodeid;
+		top = MAX(top, c->fs.nodes.open_fds);
+	}
+	eq_int(bad, 0, "many files are made");
+	if (c->fs.nodes.open_fds >= MANY) {
+		skip("this file system has no file handles to remember files by");
+	} else {
+		ok(top <= 110 && fsc_open_fds() <= base + 110,
+			"with a bounded number of descriptors");
+		for (int i = 0; i < MANY; i++)
+			bad += fsc_getattr(c, id[i], &a) != 0 || !S_ISREG(a.mode);
+		eq_int(bad, 0, "each is still there");
+		for (int i = 0; i < MANY; i++) {
+			snprintf(name, sizeof(name), "f%d", i);
+			bad += fsc_node(c, d.nodeid, name) != id[i];
+			fsc_forget(c, id[i], 1);
+		}
+		eq_int(bad, 0, "found by name, each is the same node");
+		/* idle and remembered by handle; removed on the host, its inode number used again
+		 */
+		unlink(host("rootfs/walk/f0"));
+		for (int i = 0; i < 200; i++) {
+			snprintf(name, sizeof(name), "rootfs/walk/new%d", i);
+			host_write(host("%s", name), "");
+		}
+		eq_int(fsc_getattr(c, id[0], &a), -ESTALE, "a file removed meanwhile is stale");
+		for (int i = 0; i < 200; i++) {
+			snprintf(name, sizeof(name), "new%d", i);
+			bad += fsc_lookup(c, d.nodeid, name, &e) != 0 || e.nodeid == id[0];
+			fsc_forget(c, e.nodeid, 1);
+		}
+		eq_int(bad, 0, "a new file is not taken for it");
+	}
+	for (int i = 0; i < MANY; i++)
+		fsc_forget(c, id[i], 1);
+	fsc_forget(c, d.nodeid, 1);
+	eq_int(c->fs.nodes.count, nodes, "no node is left");
+	ok(fsc_open_fds() <= base + 2, "no descriptor is left (but the mount's)");
+	c->fs.nodes.fd_limit = limit;
+}
+
+static void test_fd_limit(void)
+{
+	struct rlimit rl, low;
+	struct fuse_entry_out d, e;
+	uint64_t id[200];
+	int r = 0, n = 0;
+	char name[32];
+
+	fsc_mkdir(c, c->rootfs, "limit", 0755, &d);
+	getrlimit(RLIMIT_NOFILE, &rl);
+	low = rl;
+	low.rlim_cur = fsc_open_fds() + 60;
+	setrlimit(RLIMIT_NOFILE, &low);
+	c->fs.nodes.fd_limit = 20;
+	for (; n < 200 && r == 0; n++) {
+		snprintf(name, sizeof(name), "f%d", n);
+		r = fsc_mknod(c, d.nodeid, name, S_IFREG | 0644, 0, &e);
+		id[n] = e.nodeid;
+	}
+	if (c->fs.nodes.mount[0].no_handles || r)
+		eq_int(r, -ENFILE, "at the process's limit of descriptors: ENFILE");
+	else
+		eq_int(n, 200, "at the process's limit of descriptors: idle ones go");
+	setrlimit(RLIMIT_NOFILE, &rl);
+	eq_int(fsc_lookup(c, d.nodeid, "f0", &e), 0, "and the server works on");
+	while (n-- > 0)
+		fsc_forget(c, id[n], 1);
+	c->fs.nodes.fd_limit = FS_NODE_FDS;
+}
+
+/* A process of the host's that swaps a directory and a link to the outside while the guest walks.
+ */
+static atomic_bool stop_swapping;
+
+static void *swapper(void *arg)
+{
+	char a[512], b[512];
+
+	snprintf(a, sizeof(a), "%s", host("rootfs/swap"));
+	snprintf(b, sizeof(b), "%s", host("rootfs/swap-link"));
+	while (!stop_swapping)
+		renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE);
+	return NULL;
+}
+
+static void test_swap_race(void)
+{
+	unsigned escapes = 0, as_dir = 0, as_link = 0;
+	char target[512];
+	pthread_t th;
+
+	mkdir(host("rootfs/swap"), 0755);
+	mkdir(host("elsewhere"), 0755);
+	host_write(host("elsewhere/victim"), "secret");
+	host_write(host("rootfs/swap/victim"), "plain");
+	snprintf(target, sizeof(target), "%s", host("elsewhere"));
+	ok(symlink(target, host("rootfs/swap-link")) == 0, "a link to the outside");
+	stop_swapping = false;
+	pthread_create(&th, NULL, swapper, NULL);
+	for (int i = 0; i < 20000; i++) {
+		struct fuse_entry_out e, v;
+
+		if (fsc_lookup(c, c->rootfs, "swap", &e))
+			continue;
+		as_dir += S_ISDIR(e.attr.mode);
+		as_link += S_ISLNK(e.attr.mode);
+		if (fsc_lookup(c, e.nodeid, "victim", &v) == 0) {
+			escapes += v.attr.size != 5;
+			fsc_forget(c, v.nodeid, 1);
+		}
+		fsc_forget(c, e.nodeid, 1);
+	}
+	stop_swapping = true;
+	pthread_join(th, NULL);
+	ok(as_dir && as_link, "both were met: %u and %u times", as_dir, as_link);
+	eq_int(escapes, 0, "the link was never followed");
+}
+
+/* Every operation that writes, on a mount that is read-only on the host. */
+static void test_read_only(void)
+{
+	struct fuse_fallocate_in fa = {.length = 10};
+	struct fuse_create_in tmp = {.flags = O_RDWR, .mode = 0600};
+	struct fuse_entry_out e;
+	struct fuse_open_out o;
+	uint64_t ro, f;
+	int r;
+
+	mkdir(host("source"), 0755);
+	mkdir(host("source/d"), 0755);
+	mkdir(host("m0"), 0755);
+	host_write(host("source/f"), "text");
+	{
+		char src[512];
+
+		snprintf(src, sizeof(src), "%s", host("source"));
+		if (mount(src, host("m0"), NULL, MS_BIND, NULL) < 0 ||
+			mount(NULL, host("m0"), NULL,
+				MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NODEV | MS_NOSUID | MS_NOEXEC,
+				NULL) < 0) {
+			ok(false, "a read-only bind mount");
+			return;
+		}
+	}
+	eq_int(fsc_lookup(c, FUSE_ROOT_ID, "m0", &e), 0, "LOOKUP of the mount");
+	ok(e.attr.flags & FUSE_ATTR_SUBMOUNT, "it is a mount to the guest, too");
+	ro = e.nodeid;
+	f = fsc_node(c, ro, "f");
+	eq_int(fsc_create(c, ro, "x", O_RDWR, 0644, &e, NULL), -EROFS, "CREATE");
+	eq_int(fsc_create(c, ro, "f", O_RDWR, 0644, &e, NULL), -EROFS, "CREATE of what is there");
+	eq_int(fsc_mknod(c, ro, "x", S_IFREG | 0644, 0, &e), -EROFS, "MKNOD of a file");
+	eq_int(fsc_mknod(c, ro, "x", S_IFIFO | 0644, 0, &e), -EROFS, "MKNOD of a fifo");
+	eq_int(fsc_mkdir(c, ro, "x", 0755, &e), -EROFS, "MKDIR");
+	eq_int(fsc_symlink(c, ro, "x", "y", &e), -EROFS, "SYMLINK");
+	r = fsc_call(c, FUSE_TMPFILE, ro, ARGS(STRUCT(tmp), {"/", 2}), ENTRY + 16);
+	ok(r == -EROFS || r == -EOPNOTSUPP, "TMPFILE");
+	eq_int(fsc_link(c, f, ro, "x", &e), -EROFS, "LINK");
+	eq_int(fsc_remove(c, FUSE_UNLINK, ro, "f"), -EROFS, "UNLINK");
+	eq_int(fsc_remove(c, FUSE_RMDIR, ro, "d"), -EROFS, "RMDIR");
+	eq_int(fsc_rename(c, ro, "f", ro, "g", 0), -EROFS, "RENAME");
+	eq_int(fsc_rename(c, ro, "f", ro, "d", RENAME_EXCHANGE), -EROFS, "RENAME2");
+	eq_int(fsc_open(c, FUSE_OPEN, f, O_RDWR, &o), -EROFS, "OPEN for writing");
+	eq_int(fsc_open(c, FUSE_OPEN, f, O_RDONLY | O_TRUNC, &o), -EROFS, "OPEN with O_TRUNC");
+	eq_int(fsc_setattr(c, f, (struct fuse_setattr_in){.valid = FATTR_MODE, .mode = 0}), -EROFS,
+		"mode");
+	eq_int(fsc_setattr(c, f, (struct fuse_setattr_in){.valid = FATTR_UID, .uid = 5}), -EROFS,
+		"owner");
+	eq_int(fsc_setattr(c, f, (struct fuse_setattr_in){.valid = FATTR_SIZE}), -EROFS, "size");
+	eq_int(fsc_setattr(c, f, (struct fuse_setattr_in){.valid = FATTR_MTIME_NOW}), -EROFS,
+		"times");
+	eq_int(fsc_setxattr(c, f, "user.a", "b", 0), -EROFS, "SETXATTR");
+	eq_int(fsc_remove(c, FUSE_REMOVEXATTR, f, "user.a"), -EROFS, "REMOVEXATTR");
+	eq_int(fsc_open(c, FUSE_OPEN, f, O_RDONLY, &o), 0, "OPEN for reading");
+	eq_int(fsc_read(c, f, o.fh, 0, 10), 4, "READ");
+	fa.fh = o.fh;
+	eq_int(fsc_write(c, f, o.fh, 0, "x", 1, O_RDWR, 0), -EBADF, "WRITE to a read-only handle");
+	eq_int(fsc_call(c, FUSE_FALLOCATE, f, ARGS(STRUCT(fa)), 0), -EBADF, "FALLOCATE");
+	{
+		struct fuse_copy_file_range_in cp = {
+			.fh_in = o.fh, .fh_out = o.fh, .nodeid_out = f, .off_out = 4, .len = 4};
+
+		eq_int(fsc_call(c, FUSE_COPY_FILE_RANGE, f, ARGS(STRUCT(cp)), 8), -EBADF,
+			"COPY_FILE_RANGE");
+	}
+	eq_int(fsc_setattr(
+		       c, f, (struct fuse_setattr_in){.valid = FATTR_SIZE | FATTR_FH, .fh = o.fh}),
+		-EROFS, "size through its handle");
+	eq_int(fsc_link(c, f, c->rootfs, "x", &e), -EXDEV, "LINK into another mount");
+	eq_int(fsc_rename(c, ro, "f", c->rootfs, "x", 0), -EXDEV, "RENAME into another mount");
+	fsc_release(c, FUSE_RELEASE, f, o.fh);
+	fsc_forget(c, f, 1);
+	fsc_forget(c, ro, 1);
+	ok(umount2(host("m0"), MNT_DETACH) == 0, "unmounted");
+}
+
+/* Two threads of one server on the same names, nodes and handles; the tables must balance at the
+ * end. */
+struct racer {
+	struct fsc *client;
+	uint64_t dir;
+	unsigned seed;
+};
+
+static void *race(void *arg)
+{
+	struct racer *r = arg;
+	struct err err = ERR_INIT;
+	struct fsc *k = r->client;
+
+	if (fs_thread_enter(&k->t, -1, &err) < 0)
+		return (void *)1;
+	for (int i = 0; i < 4000; i++) {
+		struct fuse_entry_out e;
+		struct fuse_open_out o;
+		char name[16];
+		uint64_t fh;
+
+		snprintf(name, sizeof(name), "r%d", rand_r(&r->seed) % 5);
+		switch (rand_r(&r->seed) % 5) {
+		case 0:
+			if (fsc_create(k, r->dir, name, O_RDWR, 0644, &e, &fh) == 0) {
+				fsc_write(k, e.nodeid, fh, 0, "abc", 3, O_RDWR, 0);
+				fsc_release(k, FUSE_RELEASE, e.nodeid, fh);
+				fsc_forget(k, e.nodeid, 1);
+			}
+			break;
+		case 1: fsc_remove(k, FUSE_UNLINK, r->dir, name); break;
+		case 2:
+			if (fsc_lookup(k, r->dir, name, &e) == 0) {
+				if (fsc_open(k, FUSE_OPEN, e.nodeid, O_RDONLY, &o) == 0) {
+					fsc_forget(k, e.nodeid, 1);
+					fsc_read(k, e.nodeid, o.fh, 0, 100);
+					fsc_release(k, FUSE_RELEASE, e.nodeid, o.fh);
+				} else {
+					fsc_forget(k, e.nodeid, 1);
+				}
+			}
+			break;
+		case 3: fsc_rename(k, r->dir, name, r->dir, "r0", 0); break;
+		default: fs_nodes_trim(k->t.fs == &k->fs ? &k->fs.nodes : &k->t.fs->nodes, 0);
+		}
+	}
+	return NULL;
+}
+
+static void test_threads(void)
+{
+	struct fsc *k[2] = {calloc(1, sizeof(struct fsc)), calloc(1, sizeof(struct fsc))};
+	uint32_t nodes = c->fs.nodes.count, handles = c->fs.handles.count, open_fds;
+	struct err err = ERR_INIT;
+	struct racer r[2];
+	pthread_t th[2];
+	void *ret, *bad = NULL;
+
+	for (unsigned i = 0; i < 2; i++) {
+		fs_thread_init(&k[i]->t, &c->fs, &err);
+		r[i] = (struct racer){k[i], c->rootfs, i + 1};
+		pthread_create(&th[i], NULL, race, &r[i]);
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		pthread_join(th[i], &ret);
+		bad = ret ? ret : bad;
+		fs_thread_release(&k[i]->t);
+		free(k[i]);
+	}
+	ok(!bad, "two threads served");
+	eq_int(c->fs.nodes.count, nodes, "all nodes they took are given back");
+	eq_int(c->fs.handles.count, handles, "all handles");
+	open_fds = 0;
+	for (uint32_t i = 1; i < c->fs.nodes.used; i++)
+		open_fds += c->fs.nodes.slot[i].live && c->fs.nodes.slot[i].fd >= 0;
+	eq_int(c->fs.nodes.open_fds, open_fds, "descriptors are counted right");
+}
+
+static void run_on(const char *base, bool mounts)
+{
+	unsigned fds = fsc_open_fds();
+
+	printf("# on %s\n", base ? base : "/tmp");
+	c = fsc_new(base);
+	test_names();
+	test_ids();
+	test_sizes();
+	test_chains();
+	test_handles_bounded();
+	test_fds_bounded();
+	test_fd_limit();
+	test_swap_race();
+	if (mounts)
+		test_read_only();
+	else
+		skip("no mount namespace of our own: no read-only mount");
+	test_threads();
+	fsc_free(c);
+	eq_int(fsc_open_fds(), fds, "no descriptor is left");
+}
+
+int main(void)
+{
+	char dir[] = "/tmp/fs-backing-XXXXXX";
+	bool mounts;
+
+	if (geteuid() != 0) {
+		skip("needs root");
+		return tap_done();
+	}
+	mounts = mkdtemp(dir) && fsc_private_mounts();
+	run_on(getenv("TMPDIR"), mounts);
+	if (mounts && fsc_mount_tmpfs(dir)) {
+		run_on(dir, true);
+		if (fsc_mount_overlay(dir))
+			run_on(dir, true);
+		else
+			skip("cannot mount an overlay");
+		umount2(dir, MNT_DETACH);
+		umount2(dir, MNT_DETACH);
+	} else {
+		skip("other file systems cannot be mounted here");
+	}
+	rmdir(dir);
+	return tap_done();
+}
