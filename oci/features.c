@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "oci/features.h"
 
-#include <sys/capability.h>
+#include <linux/capability.h>
 
 #include "lib/base.h"
 #include "oci/json.h"
 #include "oci/mounts.h"
+#include "oci/process.h"
 #include "oci/spec.h"
 #include "oci/spec_linux.h"
 #include "oci/support.h"
@@ -53,23 +54,14 @@ static struct json_object *namespaces_json(bool *ok)
 	return a;
 }
 
-/* The names the parser takes: libcap's, in capitals. */
 static struct json_object *capabilities_json(bool *ok)
 {
 	struct json_object *a = jnew_array(ok);
+	char name[CAPABILITY_NAME_MAX];
 
-	for (cap_value_t v = 0; v <= CAP_LAST_CAP; v++) {
-		char *name = cap_to_name(v);
-
-		if (name &&
-			name[0] == 'c') { /* libcap gives the bare number of one it does not know */
-			for (char *p = name; *p; p++)
-				if (*p >= 'a' && *p <= 'z')
-					*p = (char)(*p - 'a' + 'A');
+	for (int v = 0; v <= CAP_LAST_CAP; v++)
+		if (capability_name(v, name))
 			jadd_str(a, name, ok);
-		}
-		cap_free(name);
-	}
 	return a;
 }
 

@@ -14,6 +14,8 @@
 #include "lib/cleanup.h"
 #include "oci/json.h"
 
+#define BLANKS " \t\r\n" /* RFC 8259, 2: ws */
+
 /* A key that was read: which object it stands in, and where. Sorted at the end to find duplicates:
  * n log n whatever the keys are, where a hash table would let hostile keys collide. */
 struct gate_key {
@@ -36,14 +38,18 @@ struct gate {
 	size_t n_keys, cap_keys;
 	char *names; /* len + 1 bytes: decoded keys are never longer than their text */
 	size_t names_len;
+	size_t root_end; /* offset behind the root object */
 };
 
-/* Characters stay, control characters and malformed UTF-8 do not. */
+/* C0, DEL and, as UTF-8, C1: all that a terminal might obey. */
 void json_printable(char *msg)
 {
-	for (unsigned char *p = (unsigned char *)msg; *p; p++)
+	for (unsigned char *p = (unsigned char *)msg; *p; p++) {
 		if (*p < 0x20 || *p == 0x7f)
 			*p = '?';
+		if (p[0] == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f)
+			p[0] = p[1] = '?';
+	}
 }
 
 /* Line and column, from 1, of the byte at offset `at`. */
@@ -153,6 +159,9 @@ static int gate_scan(struct gate *g)
 
 		if (c == '\0')
 			return gate_fail(g, i, "NUL byte");
+		if ((unsigned char)c < 0x20 &&
+			!strchr("\t\r\n", c)) /* \v and \f are blanks to yajl */
+			return gate_fail(g, i, "control character 0x%02x", (unsigned char)c);
 		if (in_string && c == '\\') {
 			n = scan_escape(g, i);
 			if (!n)
@@ -199,7 +208,7 @@ static int on_value(struct gate *g, size_t token_len)
 	size_t end = gate_at(g), at = end - MIN(end, token_len);
 
 	if (!g->depth)
-		return gate_fail(g, at, "expected an object ('{')"), 0;
+		return gate_fail(g, strspn(g->text, BLANKS), "expected an object ('{')"), 0;
 	if (++g->values > JSON_VALUES_MAX)
 		return gate_fail(g, at, "more than %u values", JSON_VALUES_MAX), 0;
 	return 1;
@@ -280,7 +289,8 @@ static int on_close(void *ctx)
 {
 	struct gate *g = ctx;
 
-	g->depth--;
+	if (!--g->depth)
+		g->root_end = gate_at(g);
 	return 1;
 }
 
@@ -368,7 +378,7 @@ static int gate_duplicates(struct gate *g)
 /* yajl says "lexical error: invalid char in json text.\n": the first line without the full stop. */
 static int gate_syntax_error(struct gate *g, bool at_end)
 {
-	size_t at = at_end ? g->len : gate_at(g);
+	size_t at = at_end ? g->len : gate_at(g) - MIN(gate_at(g), 1u); /* it stops behind */
 	unsigned char *text = yajl_get_error(g->yajl, 0, NULL, 0);
 	char why[128] = "not valid JSON";
 	size_t n;
@@ -388,6 +398,7 @@ static int gate_parse(struct gate *g)
 {
 	yajl_status st = yajl_parse(g->yajl, (const unsigned char *)g->text, g->len);
 	bool at_end = st == yajl_status_ok;
+	size_t rest;
 
 	if (st == yajl_status_ok)
 		st = yajl_complete_parse(g->yajl);
@@ -395,6 +406,10 @@ static int gate_parse(struct gate *g)
 		return -EINVAL;
 	if (st != yajl_status_ok)
 		return gate_syntax_error(g, at_end);
+	/* yajl forgives a string that begins behind the root and never ends. */
+	rest = g->root_end + strspn(g->text + g->root_end, BLANKS);
+	if (rest != g->len)
+		return gate_fail(g, rest, "trailing garbage");
 	return gate_duplicates(g);
 }
 

@@ -7,11 +7,10 @@
 
 #include "lib/err.h"
 
-/* 0, or -errno with "<name>:<line>:<column>: <why>". text[len] need not be NUL. */
+/* 0, or -errno with "<name>:<line>:<column>: <why>". text[len] is NUL. */
 int json_gate(const char *name, const char *text, size_t len, struct err *err);
 
-/* Makes every control character and stray byte of a message '?': texts of ours quote hostile ones.
- */
+/* Makes every control character of a message '?': texts of ours quote hostile ones. */
 void json_printable(char *msg);
 
 #endif

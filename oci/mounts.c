@@ -225,6 +225,8 @@ static int set_fs(struct spec_ctx *c, const struct jnode *n, struct options *o, 
 
 	if (!type || !*type)
 		return jnode_err(n, c->err, "type is missing");
+	if (!strcmp(type, "none"))
+		return jnode_err(n, c->err, "type 'none' without the option bind or rbind");
 	m->kind = GMOUNT_FS;
 	m->fstype = type;
 	m->source = source && *source ? source : type;

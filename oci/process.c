@@ -51,6 +51,18 @@ int capability_number(const char *name)
 	return v;
 }
 
+bool capability_name(int number, char *buf)
+{
+	char *name = cap_to_name(number);
+	/* libcap gives the bare number of one that it does not know. */
+	bool known = name && !strncmp(name, "cap_", 4) && strlen(name) < CAPABILITY_NAME_MAX;
+
+	for (size_t i = 0; known && i <= strlen(name); i++)
+		buf[i] = (char)(name[i] >= 'a' && name[i] <= 'z' ? name[i] - 'a' + 'A' : name[i]);
+	cap_free(name);
+	return known;
+}
+
 static int parse_user(struct spec_ctx *c, const struct jnode *n, struct gproc *p)
 {
 	uint64_t uid = 0, gid = 0, umask = UINT64_MAX, gid_i;
@@ -174,10 +186,11 @@ static int check_caps(struct spec_ctx *c, const struct jnode *caps, struct gproc
 	struct jnode set;
 
 	if (stray && jnode_member(caps, "effective", &set)) {
-		char *name = cap_to_name(__builtin_ctzll(stray));
+		char name[CAPABILITY_NAME_MAX] = "?";
 
-		spec_warn(c, &set, "%s is ignored: not in permitted", name ? name : "?");
-		cap_free(name);
+		capability_name(__builtin_ctzll(stray), name);
+		spec_warn(c, &set, "%d of them ignored: not in permitted, such as %s",
+			__builtin_popcountll(stray), name);
 		p->caps[GCAP_EFFECTIVE] &= ~stray;
 	}
 	stray = p->caps[GCAP_AMBIENT] & ~ambient;

@@ -14,4 +14,10 @@ int rlimit_number(const char *name);
 /* Number of a capability by its exact name "CAP_...", or -1: unknown to libcap. */
 int capability_number(const char *name);
 
+#define CAPABILITY_NAME_MAX 40
+
+/* The name of capability `number` into buf (CAPABILITY_NAME_MAX bytes): false when libcap has none.
+ */
+bool capability_name(int number, char *buf);
+
 #endif

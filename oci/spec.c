@@ -10,6 +10,7 @@
 
 #include "lib/base.h"
 #include "lib/vm_config.h"
+#include "oci/json_gate.h"
 #include "oci/mounts.h"
 #include "oci/process.h"
 #include "oci/spec_ctx.h"
@@ -235,21 +236,32 @@ static int open_source(int bundle_fd, const char *path, uint64_t flags)
 	return (int)syscall(SYS_openat2, bundle_fd, path, &how, sizeof(how));
 }
 
+static int open_failed(
+	const struct container_spec *spec, const char *field, const char *path, struct err *err)
+{
+	int r = err_set(err, errno, "%s: %s: cannot open '%s'", spec->doc.name, field, path);
+
+	if (err)
+		json_printable(err->msg);
+	return r;
+}
+
 int spec_open_sources(struct container_spec *spec, int bundle_fd, struct err *err)
 {
+	char field[40];
 	struct stat st;
 
 	spec->root_fd = open_source(bundle_fd, spec->root_path, O_DIRECTORY);
 	if (spec->root_fd < 0)
-		return err_set(err, errno, "%s: root.path: cannot open '%s'", spec->doc.name,
-			spec->root_path);
+		return open_failed(spec, "root.path", spec->root_path, err);
 	for (uint32_t i = 0; i < spec->n_shares; i++) {
 		struct spec_share *s = &spec->shares[i];
 
 		s->fd = open_source(bundle_fd, s->source, 0);
-		if (s->fd < 0 || fstat(s->fd, &st) < 0)
-			return err_set(err, errno, "%s: mounts[%u].source: cannot open '%s'",
-				spec->doc.name, s->mount, s->source);
+		if (s->fd < 0 || fstat(s->fd, &st) < 0) {
+			snprintf(field, sizeof(field), "mounts[%u].source", s->mount);
+			return open_failed(spec, field, s->source, err);
+		}
 		s->mode = st.st_mode;
 		spec->mounts[s->mount].is_dir = S_ISDIR(st.st_mode);
 	}

@@ -87,6 +87,11 @@ bool json_is_empty(struct json_object *o)
 	return true;
 }
 
+static bool is_number(struct json_object *o)
+{
+	return json_object_is_type(o, json_type_int) || json_object_is_type(o, json_type_boolean);
+}
+
 static int refuse(struct walk *w, const struct jnode *n, const struct field *f)
 {
 	const char *why = f->support == SUPPORT_FOREIGN
@@ -94,7 +99,7 @@ static int refuse(struct walk *w, const struct jnode *n, const struct field *f)
 				  : "is not supported yet";
 	char path[256], msg[512];
 
-	if (json_is_empty(n->obj) && !f->zero_counts)
+	if (json_is_empty(n->obj) && !(f->zero_counts && is_number(n->obj)))
 		return 0;
 	jnode_path(n, path, sizeof(path));
 	json_printable(path);

@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The mounts and the linux object of config.json. */
+#include "oci/spec_linux.h"
+
+#include <errno.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include "lib/base.h"
+#include "oci/mounts.h"
+#include "oci/resources.h"
+#include "tests/tap.h"
+#include "tests/unit/oci_config.h"
+
+static void accepts(const char *path, const char *value)
+{
+	const char *says = config_says(path, value);
+
+	ok(!*says, "%s = %s: '%s'", path, value, says);
+}
+
+static void refuses(const char *path, const char *value, const char *why)
+{
+	const char *says = config_says(path, value);
+
+	ok(strstr(says, why), "%s = %s: '%s'", path, value ? value : "(absent)", says);
+}
+
+static void test_mounts(void)
+{
+	struct container_spec *spec = config_parse(full_config);
+	const struct gmount *m = spec->guest.mounts;
+
+	eq_int(spec->guest.n_mounts, 3, "mounts");
+	eq_int(m[0].kind, GMOUNT_FS, "proc is a file system");
+	eq_str(m[0].fstype, "proc", "its type");
+	eq_str(m[0].source, "proc", "its source");
+	eq_str(m[1].data, "size=64k,mode=1777", "tmpfs's own options");
+	eq_int((intmax_t)m[1].flags, MS_NOSUID, "its flags");
+	eq_int(m[1].copy_up, 1, "filled with what it hides");
+	eq_int(m[2].kind, GMOUNT_BIND, "a bind");
+	eq_str(m[2].dest, "/data", "its destination");
+	eq_int((intmax_t)m[2].flags, MS_RDONLY, "read-only");
+	eq_int((intmax_t)m[2].propagation, MS_SLAVE | MS_REC, "its propagation");
+	eq_str(spec->shares[0].source, "/srv", "its source on the host");
+	eq_int(spec->shares[0].mount, 2, "which mount it is for");
+	eq_int(spec->shares[0].fd, -1, "not opened");
+	container_spec_free(spec);
+
+	spec = config_try(
+		"mounts[0]", "{\"destination\":\"/c\",\"type\":\"cgroup\",\"options\":[\"ro\"]}");
+	eq_int(spec->guest.mounts[0].kind, GMOUNT_CGROUP, "cgroup");
+	eq_str(spec->guest.mounts[0].fstype, "cgroup2", "is cgroup v2");
+	container_spec_free(spec);
+	spec = config_try("mounts[0]", "{\"destination\":\"rel/x\",\"type\":\"tmpfs\"}");
+	eq_str(spec->guest.mounts[0].dest, "/rel/x", "a relative destination is taken from /");
+	has_str(warnings, "mounts[0]: destination 'rel/x' is not absolute");
+	eq_str(spec->guest.mounts[0].source, "tmpfs", "the type stands in for a missing source");
+	container_spec_free(spec);
+	spec = config_try("mounts[1].options", "[\"ro\",\"rw\",\"noexec\",\"exec\",\"nodev\",\"\","
+					       "\"defaults\",\"relatime\",\"dev\",\"nodev\"]");
+	eq_int((intmax_t)spec->guest.mounts[1].flags, MS_NODEV | MS_RELATIME,
+		"the later option wins");
+	eq_int((intmax_t)spec->guest.mounts[1].clear_flags, MS_RDONLY | MS_NOEXEC, "and clears");
+	ok(!spec->guest.mounts[1].data, "no data");
+	container_spec_free(spec);
+	spec = config_try(
+		"mounts[2]", "{\"destination\":\"/b\",\"type\":\"bind\",\"source\":\"s\"}");
+	ok(spec && spec->n_shares == 1 && !spec->shares[0].recursive && !spec->shares[0].readonly,
+		"type bind without an option is a bind");
+	container_spec_free(spec);
+}
+
+static void test_mount_errors(void)
+{
+	refuses("mounts[0].destination", NULL, "mounts[0].destination is missing");
+	refuses("mounts[0].destination", "\"\"", "mounts[0]: destination is empty");
+	refuses("mounts[0].type", NULL, "mounts[0]: type is missing");
+	refuses("mounts[2].source", NULL, "mounts[2]: source is missing");
+	refuses("mounts[2].source", "\"\"", "mounts[2]: source is missing");
+	refuses("mounts[2].options[0]", "\"size=1\"",
+		"mounts[2]: type 'none' without the option bind or rbind");
+	refuses("mounts[2].options[1]", "\"size=1\"",
+		"mounts[2]: unknown option for a bind mount in 'size=1'");
+	refuses("mounts[2].options[1]", "\"tmpcopyup\"", "mounts[2]: tmpcopyup is for tmpfs only");
+	refuses("mounts[0].options", "[\"tmpcopyup\"]", "mounts[0]: tmpcopyup is for tmpfs only");
+	refuses("mounts[2].options[1]", "\"rro\"",
+		"mounts[2].options[1]: mount option 'rro' is not supported yet");
+	refuses("mounts[2].options[1]", "\"idmap\"", "mount option 'idmap' is not supported yet");
+	refuses("mounts[2].options[1]", "\"remount\"",
+		"mount option 'remount' is not supported yet");
+	refuses("mounts[2].options[1]", "\"rshared\"",
+		"option 'rslave' after 'rshared' is not supported yet");
+	accepts("mounts[2].options[1]", "\"rslave\"");
+	refuses("mounts[2].options[1]", "null", "mounts[2].options: element 1 is null");
+	refuses("mounts[0]", "null", "mounts[0]: expected an object, got null");
+	refuses("mounts[0]", "{\"destination\":\"/c\",\"type\":\"cgroup2\",\"options\":[\"foo\"]}",
+		"cgroup option 'foo' is not supported");
+	for (size_t i = 0; i < mount_options_n; i++) {
+		char value[40];
+
+		ok(!i || strcmp(mount_options[i - 1].name, mount_options[i].name) < 0,
+			"%s is in order", mount_options[i].name);
+		if (mount_options[i].kind != MOPT_REFUSED)
+			continue;
+		snprintf(value, sizeof(value), "[\"bind\",\"%s\"]", mount_options[i].name);
+		refuses("mounts[2].options", value, mount_options[i].name);
+	}
+}
+
+/* Data of one mount must fit mount(2)'s page. */
+static void test_mount_data(void)
+{
+	char value[8192] = "[\"";
+
+	memset(value + 2, 'x', 4095);
+	strcpy(value + 2 + 4095, "\"]");
+	accepts("mounts[1].options", value);
+	strcpy(value + 2 + 4095, "\",\"y\"]");
+	refuses("mounts[1].options", value, "more than 4095 bytes of file-system options");
+	strcpy(value + 2 + 4095, "x\"]");
+	refuses("mounts[1].options", value, "options[0]: expected a string of at most 4095 bytes");
+}
+
+static void test_namespaces(void)
+{
+	struct container_spec *spec = config_parse(full_config);
+	char *text;
+
+	eq_int(spec->guest.namespaces, GNS_ALL, "all that the guest makes");
+	eq_str(spec->netns_path, "/run/netns/x", "the network namespace to join");
+	container_spec_free(spec);
+	spec = config_parse(least_config);
+	eq_int(spec->guest.namespaces, GNS_NET, "only a network namespace");
+	ok(!spec->netns_path, "a new one");
+	container_spec_free(spec);
+	refuses("linux.namespaces[1].type", "\"foo\"",
+		"linux.namespaces[1]: unknown namespace type 'foo'");
+	refuses("linux.namespaces[1].type", "\"mount\"",
+		"linux.namespaces[2]: namespace 'mount' a second time");
+	refuses("linux.namespaces[1].type", NULL, "linux.namespaces[1].type is missing");
+	refuses("linux.namespaces[1].type", "\"user\"", "user namespaces are not supported yet");
+	refuses("linux.namespaces[1].type", "\"time\"", "time namespaces are not supported yet");
+	refuses("linux.namespaces[1].path", "\"/proc/1/ns/pid\"",
+		"joining a pid namespace by path is not supported");
+	refuses("linux.namespaces[0].path", "\"rel\"",
+		"linux.namespaces[0]: path: expected an absolute path");
+	accepts("linux.namespaces[1].path", "\"\"");
+	refuses("linux.namespaces", "[{\"type\":\"pid\"}]",
+		"linux.namespaces: no network namespace");
+	refuses("linux", NULL, "config.json: linux: no network namespace");
+	text = config_edit(full_config, "linux", NULL);
+	spec = config_parse_with(text, true, false);
+	ok(spec && n_warnings == 1 && !spec->guest.namespaces, "a warning when lenient");
+	ok(spec->guest.n_devprog > 0, "the default devices apply without a linux object");
+	container_spec_free(spec);
+	free(text);
+}
+
+static void sysctl_is(const char *name, const char *want)
+{
+	char path[256];
+	int r = sysctl_path(name, path, sizeof(path));
+
+	ok(want ? !r && !strcmp(path, want) : r == -EINVAL, "sysctl %s: %s", name,
+		r ? "refused" : path);
+}
+
+static void test_sysctl(void)
+{
+	struct container_spec *spec;
+
+	sysctl_is("net.ipv4.ip_forward", "net/ipv4/ip_forward");
+	sysctl_is("net/ipv4/ip_forward", "net/ipv4/ip_forward");
+	sysctl_is("net.ipv4.conf.eth0/1.mtu", "net/ipv4/conf/eth0.1/mtu");
+	sysctl_is("net/ipv4/conf/eth0.1/mtu", "net/ipv4/conf/eth0.1/mtu");
+	sysctl_is("kernel", "kernel");
+	sysctl_is("", NULL);
+	sysctl_is("/kernel/x", NULL);
+	sysctl_is("kernel..x", NULL);
+	sysctl_is("kernel/../x", NULL);
+	sysctl_is("kernel/./x", NULL);
+	sysctl_is("..", NULL);
+	sysctl_is("a.//", NULL);
+	sysctl_is("a.//.b", NULL);
+	sysctl_is("kernel/", NULL);
+	sysctl_is("a/b..c", "a/b..c");
+	spec = config_try("linux.sysctl", "{\"kernel.x\":\"1\",\"vm/y\":\"2 3\"}");
+	eq_int(spec->guest.n_sysctls, 2, "two sysctls");
+	eq_str(spec->guest.sysctls[0].key, "kernel/x", "as a path");
+	eq_str(spec->guest.sysctls[1].value, "2 3", "its value");
+	container_spec_free(spec);
+	refuses("linux.sysctl", "{\"../x\":\"1\"}",
+		"linux.sysctl[\"../x\"]: not the name of a sysctl");
+	refuses("linux.sysctl", "{\"a.b\":1}",
+		"linux.sysctl[\"a.b\"]: expected a string, got an integer");
+}
+
+static void test_devices(void)
+{
+	struct container_spec *spec = config_parse(full_config);
+	const struct gdevice *d = spec->guest.devices;
+
+	eq_int(spec->guest.n_devices, 1, "a device");
+	eq_str(d->path, "/dev/fuse", "its path");
+	eq_int(d->type, S_IFCHR, "its type");
+	eq_int(d->major, 10, "major");
+	eq_int(d->minor, 229, "minor");
+	eq_int(d->mode, 0666, "mode");
+	container_spec_free(spec);
+	spec = config_try(
+		"linux.devices[0].fileMode", "8630"); /* 020666: Docker leaves the type in */
+	eq_int(spec->guest.devices[0].mode, 0666, "the file type is no part of the mode");
+	container_spec_free(spec);
+	spec = config_try("linux.devices[0]", "{\"type\":\"p\",\"path\":\"/f\"}");
+	ok(spec && spec->guest.devices[0].type == S_IFIFO && spec->guest.devices[0].mode == 0666,
+		"a fifo needs no numbers");
+	container_spec_free(spec);
+	refuses("linux.devices[0].type", "\"x\"",
+		"linux.devices[0]: type: expected 'b', 'c', 'u' or 'p', got 'x'");
+	refuses("linux.devices[0].type", "\"cc\"", "expected 'b', 'c', 'u' or 'p', got 'cc'");
+	refuses("linux.devices[0].path", "\"dev\"",
+		"linux.devices[0]: path: expected an absolute path");
+	refuses("linux.devices[0].major", NULL, "linux.devices[0].major is missing");
+	refuses("linux.devices[0].major", "4096",
+		"linux.devices[0].major: expected an integer from 0 to 4095");
+	refuses("linux.devices[0].minor", "-1", "linux.devices[0].minor: expected");
+}
+
+static const char *cgfile(const struct container_spec *spec, const char *name)
+{
+	const char *value = "(none)";
+
+	for (uint32_t i = 0; spec && i < spec->guest.n_cgfiles; i++)
+		if (!strcmp(spec->guest.cgfiles[i].key, name))
+			value = spec->guest.cgfiles[i].value;
+	return value;
+}
+
+/* linux.resources = json gives this file this value. */
+static void writes(const char *json, const char *name, const char *value)
+{
+	struct container_spec *spec = config_try("linux.resources", json);
+	const char *got = cgfile(spec, name);
+
+	ok(spec && !strcmp(got, value), "%s: %s = %s%s", json, name, got, last_err.msg);
+	container_spec_free(spec);
+}
+
+static void test_resources(void)
+{
+	struct container_spec *spec = config_parse(full_config);
+
+	ok(spec->memory_limit == 536870912, "the memory limit, for the VM's size");
+	eq_str(cgfile(spec, "memory.max"), "536870912", "memory.max");
+	eq_str(cgfile(spec, "memory.swap.max"), "536870912", "memory.swap.max: less the memory");
+	eq_str(cgfile(spec, "memory.low"), "268435456", "memory.low");
+	eq_str(cgfile(spec, "cpu.weight"), "39", "cpu.weight");
+	eq_str(cgfile(spec, "cpu.max"), "50000 100000", "cpu.max");
+	eq_str(cgfile(spec, "cpu.max.burst"), "1000", "cpu.max.burst");
+	eq_str(cgfile(spec, "cpu.idle"), "0", "cpu.idle");
+	eq_str(cgfile(spec, "cpuset.cpus"), "0-1", "cpuset.cpus");
+	eq_str(cgfile(spec, "cpuset.mems"), "0", "cpuset.mems");
+	eq_str(cgfile(spec, "pids.max"), "100", "pids.max");
+	eq_str(cgfile(spec, "k.x"), "1", "unified");
+	container_spec_free(spec);
+	writes("{\"memory\":{\"limit\":-1}}", "memory.max", "max");
+	writes("{\"memory\":{\"limit\":-1}}", "memory.swap.max", "max");
+	writes("{\"memory\":{\"limit\":0}}", "memory.max", "(none)");
+	writes("{\"memory\":{\"limit\":4096}}", "memory.swap.max", "(none)");
+	writes("{\"memory\":{\"limit\":4096,\"swap\":4096}}", "memory.swap.max", "0");
+	writes("{\"memory\":{\"limit\":4096,\"swap\":-1}}", "memory.swap.max", "max");
+	writes("{\"memory\":{\"limit\":-1,\"swap\":4096}}", "memory.swap.max", "4096");
+	writes("{\"memory\":{\"reservation\":-1}}", "memory.low", "max");
+	writes("{\"cpu\":{\"quota\":-1}}", "cpu.max", "max 100000");
+	writes("{\"cpu\":{\"quota\":20000}}", "cpu.max", "20000 100000");
+	writes("{\"cpu\":{\"period\":50000}}", "cpu.max", "max 50000");
+	writes("{\"cpu\":{\"quota\":0,\"period\":0,\"shares\":0}}", "cpu.max", "(none)");
+	writes("{\"cpu\":{\"shares\":0}}", "cpu.weight", "(none)");
+	writes("{\"cpu\":{\"shares\":512,\"idle\":1}}", "cpu.weight", "(none)");
+	writes("{\"cpu\":{\"cpus\":\"\",\"mems\":\"\"}}", "cpuset.cpus", "(none)");
+	writes("{\"pids\":{\"limit\":-1}}", "pids.max", "max");
+	writes("{\"pids\":{\"limit\":0}}", "pids.max", "(none)");
+	writes("{\"pids\":{}}", "pids.max", "(none)");
+	writes("{\"cpu\":{\"shares\":2},\"unified\":{\"cpu.weight\":\"77\"}}", "cpu.weight", "77");
+	char *text = config_edit(full_config, "linux.resources", "{\"pids\":{\"limit\":0}}");
+	char *newer = config_edit(text, "ociVersion", "\"1.3.0\"");
+	spec = config_parse(newer);
+	eq_str(cgfile(spec, "pids.max"), "1", "since 1.3 a limit of 0 is one");
+	container_spec_free(spec);
+	free(newer);
+	free(text);
+	eq_int((intmax_t)cpu_weight_of_shares(1), 1, "the least shares");
+	eq_int((intmax_t)cpu_weight_of_shares(2), 1, "2 shares");
+	eq_int((intmax_t)cpu_weight_of_shares(262144), 10000, "the most shares");
+	eq_int((intmax_t)cpu_weight_of_shares(UINT64_MAX), 10000, "more than that");
+}
+
+static void test_resource_errors(void)
+{
+	refuses("linux.resources.memory.limit", "-2",
+		"linux.resources.memory.limit: expected an integer from -1");
+	refuses("linux.resources.memory.swap", "1",
+		"linux.resources.memory: swap (memory plus swap) is below limit");
+	refuses("linux.resources.memory.limit", NULL,
+		"linux.resources.memory: a swap limit needs a memory limit");
+	refuses("linux.resources.cpu.idle", "2",
+		"linux.resources.cpu.idle: expected an integer from 0 to 1");
+	refuses("linux.resources.cpu.cpus", "\"0;1\"",
+		"linux.resources.cpu.cpus: expected a list such as");
+	refuses("linux.resources.unified", "{\"../x.y\":\"1\"}",
+		"expected the name of a cgroup file");
+	refuses("linux.resources.unified", "{\".x\":\"1\"}", "expected the name of a cgroup file");
+	refuses("linux.resources.unified", "{\"nodot\":\"1\"}",
+		"expected the name of a cgroup file");
+	refuses("linux.resources.devices[0].type", "\"x\"",
+		"resources.devices[0]: type: expected 'a', 'b' or 'c'");
+	refuses("linux.resources.devices[0].type", "\"bc\"",
+		"type: expected 'a', 'b' or 'c', got 'bc'");
+	refuses("linux.resources.devices[0].access", "\"rx\"", "access: expected some of r, w, m");
+	refuses("linux.resources.devices[0].major", "-2",
+		"linux.resources.devices[0].major: expected");
+	refuses("linux.resources.devices",
+		"[{\"allow\":true,\"type\":\"c\",\"access\":\"r\"},"
+		"{\"allow\":false,\"type\":\"c\",\"major\":1,\"minor\":3,\"access\":\"r\"}]",
+		"linux.resources.devices[1]: device rule 'deny c 1:3' cuts a hole into a wider "
+		"rule");
+	refuses("linux.resources.devices",
+		"[{\"allow\":true},{\"allow\":false,\"type\":\"c\",\"major\":1,\"access\":\"rw\"}]",
+		"linux.resources.devices: every container's default devices: device rule 'allow c "
+		"1:3'");
+}
+
+static void test_device_program(void)
+{
+	struct container_spec *spec =
+		config_try("linux.resources.devices", "[{\"allow\":true,\"access\":\"rwm\"}]");
+
+	eq_int(spec->guest.n_devprog, 0, "no program for a privileged container");
+	container_spec_free(spec);
+	spec = config_try("linux.resources.devices", "[{\"allow\":false,\"access\":\"rwm\"}]");
+	uint32_t n = spec->guest.n_devprog;
+	ok(n > 0, "a program for the default rules");
+	container_spec_free(spec);
+	spec = config_try("linux.resources.devices", NULL);
+	eq_int(spec->guest.n_devprog, n, "the same without any rule");
+	container_spec_free(spec);
+}
+
+static void test_paths(void)
+{
+	struct container_spec *spec = config_parse(full_config);
+
+	eq_str(spec->guest.masked_paths.v[0], "/proc/kcore", "masked path");
+	eq_str(spec->guest.readonly_paths.v[0], "/proc/sys", "read-only path");
+	eq_int((intmax_t)spec->guest.root_propagation, MS_SLAVE | MS_REC,
+		"propagation of the root");
+	container_spec_free(spec);
+	refuses("linux.maskedPaths[0]", "\"proc\"",
+		"linux.maskedPaths[0]: expected an absolute path, got 'proc'");
+	refuses("linux.readonlyPaths[0]", "\"\"",
+		"linux.readonlyPaths[0]: expected an absolute path");
+	refuses("linux.rootfsPropagation", "\"foo\"",
+		"linux.rootfsPropagation: expected private, slave");
+	refuses("linux.rootfsPropagation", "\"ro\"",
+		"linux.rootfsPropagation: expected private, slave");
+	accepts("linux.rootfsPropagation", "\"\"");
+}
+
+int main(void)
+{
+	test_mounts();
+	test_mount_errors();
+	test_mount_data();
+	test_namespaces();
+	test_sysctl();
+	test_devices();
+	test_resources();
+	test_resource_errors();
+	test_device_program();
+	test_paths();
+	return tap_done();
+}
