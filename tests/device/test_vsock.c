@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The vsock device and an honest guest: streams over everything a standard stream can be. */
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/virtio_ids.h>
@@ -314,6 +315,40 @@ static void last_bytes(void)
 	close_fd(&a[0]);
 }
 
+/* What lies in the queue when a drain comes was sent, though nobody has kicked for it yet. */
+static void drain_queue(void)
+{
+	struct gstream s = {0};
+	struct virtio_vsock_hdr h;
+	uint32_t id, used, len, n = 0;
+	uint64_t at;
+	int a[2];
+
+	make_pipe(a);
+	open_stream(&s, &a[1], NULL);
+	while (drv_wait_used(&p.d, VSOCK_Q_TX, &used, &len, 50))
+		;
+	h = peer_hdr(s.gport, s.hport, VIRTIO_VSOCK_OP_RW);
+	h.len = htole32(10);
+	at = drv_alloc(&p.d, sizeof(h) + 10, 16);
+	memcpy(drv_ptr(&p.d, at, sizeof(h)), &h, sizeof(h));
+	for (; n < 200; n++) {
+		struct drv_buf b = {.gpa = at, .len = sizeof(h) + 10};
+
+		if (drv_stage(&p.d, VSOCK_Q_TX, &b, 1) < 0)
+			drv_die("no room in the tx queue");
+	}
+	drv_publish(&p.d, VSOCK_Q_TX);
+	id = peer_drain_send(&p);
+	ok(peer_drain_done(&p, id, DRV_WAIT_MS), "drain is answered");
+	eq_int(read_some(a[0], sink, 4096, 0), 2000, "after all 200 packets of the queue");
+	drv_kick(&p.d, VSOCK_Q_TX);
+	while (drv_wait_used(&p.d, VSOCK_Q_TX, &used, &len, 50))
+		;
+	peer_send(&p, &s, VIRTIO_VSOCK_OP_RST, 0, NULL, 0);
+	close_fd(&a[0]);
+}
+
 static void reader_gone(void)
 {
 	struct gstream s = {0}, t = {0}, u = {0};
@@ -502,7 +537,8 @@ static void fill(void)
 int main(void)
 {
 	static void (*const tests[])(void) = {over_pipes, over_socket, over_files, over_pty,
-		slow_reader, last_bytes, reader_gone, guest_stalls, no_buffers, resets};
+		slow_reader, last_bytes, drain_queue, reader_gone, guest_stalls, no_buffers,
+		resets};
 
 	fill();
 	peer_open(&p);

@@ -58,7 +58,8 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	for (int i = 0; i < count; i++) {
-		const char *name = list[i]->d_name;
+		autofree struct dirent *entry = list[i];
+		const char *name = entry->d_name;
 		int r;
 
 		if (name[0] == '.')
@@ -68,6 +69,7 @@ int main(int argc, char **argv)
 		fflush(stdout);
 		failed |= r < 0;
 	}
+	free(list);
 	printf("1..%d\n", ran);
 	return failed || !ran;
 }

@@ -117,15 +117,19 @@ static int take_packets(struct vsock *v)
 		r = virtq_pop(vq, &v->chain);
 		if (r < 0)
 			return r;
-		if (r == 0) {
-			if (!virtq_enable_kicks(vq))
-				return 0;
-			continue;
+		if (r == 0 && !virtq_enable_kicks(vq)) {
+			if (!virtq_turn_over(vq)) /* else kick() comes again by itself */
+				v->drain_left = 0;
+			return 0;
 		}
+		if (r == 0)
+			continue;
 		if (v->chain.out_bytes < VSOCK_HDR_BYTES)
 			return -VFAULT_REQUEST;
 		vconn_packet(v, &v->chain);
 		virtq_push(vq, v->chain.head, 0);
+		if (v->drain_left)
+			v->drain_left--;
 	}
 }
 
@@ -159,7 +163,7 @@ static void reply_cmd(struct vsock *v, uint32_t id, int errnum)
 
 static void answer_drains(struct vsock *v)
 {
-	if (v->n_backlog)
+	if (v->n_backlog || (v->drain_left && v->live && !v->tx_paused))
 		return;
 	for (uint32_t i = 0; i < v->n_drains; i++)
 		reply_cmd(v, v->drain_id[i], 0);
@@ -203,8 +207,7 @@ static int vsock_kick(struct vdev *dev, unsigned q)
 		r = take_packets(v);
 	else if (q == VSOCK_Q_RX)
 		virtq_disable_kicks(&dev->vq[VSOCK_Q_RX]);
-	/* VSOCK_Q_EVENT: its one event, a reset of the transport by migration, never happens here
-	 */
+	/* VSOCK_Q_EVENT: its one event, a transport reset by migration, never happens here. */
 	return finish(v, r);
 }
 
@@ -224,14 +227,14 @@ static int cmd_bind(struct vsock *v, const struct vsock_cmd *cmd, int *fds, unsi
 
 static int cmd_drain(struct vsock *v, uint32_t id)
 {
-	int r = 0;
-
-	if (v->n_drains == VSOCK_DRAINS_MAX)
-		return -EBUSY;
+	if (v->n_drains == VSOCK_DRAINS_MAX) {
+		reply_cmd(v, id, EBUSY);
+		return 0;
+	}
 	v->drain_id[v->n_drains++] = id;
-	if (v->live) /* what the guest has put into the queue counts as sent */
-		r = take_packets(v);
-	return r;
+	/* What the guest has put into the queue counts as sent; no more fits in than this. */
+	v->drain_left = VSOCK_QUEUE_SIZE;
+	return v->live ? take_packets(v) : 0;
 }
 
 /* Returns 0 or -VFAULT_*. */
@@ -241,7 +244,7 @@ static int on_cmd(struct vsock *v)
 	int fds[FD_PASS_MAX + 1];
 	unsigned n = 0;
 	ssize_t len = recv_fds(v->dev->env.cmd_fd, &cmd, sizeof(cmd), fds, FD_PASS_MAX, &n);
-	int r = 0;
+	int errnum = EINVAL;
 
 	if (len == -EAGAIN)
 		return 0;
@@ -250,22 +253,16 @@ static int on_cmd(struct vsock *v)
 		return 0;
 	}
 	fds[FD_PASS_MAX] = -1;
-	if (len != sizeof(cmd)) {
-		reply_cmd(v, 0, EPROTO);
-	} else if (cmd.type == VSOCK_CMD_BIND) {
-		reply_cmd(v, cmd.id, -cmd_bind(v, &cmd, fds, n));
-	} else if (cmd.type == VSOCK_CMD_DRAIN && !n && !cmd.flags && !cmd.port) {
-		r = cmd_drain(v, cmd.id);
-		if (r == -EBUSY) {
-			reply_cmd(v, cmd.id, EBUSY);
-			r = 0;
-		}
-	} else {
-		reply_cmd(v, cmd.id, EINVAL);
-	}
-	for (unsigned i = 0; i < n; i++)
+	if (len != sizeof(cmd))
+		errnum = EPROTO;
+	else if (cmd.type == VSOCK_CMD_BIND)
+		errnum = -cmd_bind(v, &cmd, fds, n);
+	else if (cmd.type == VSOCK_CMD_DRAIN && !n && !cmd.flags && !cmd.port)
+		return cmd_drain(v, cmd.id);
+	for (unsigned i = 0; i < n; i++) /* what was not taken, before the answer says so */
 		close_fd(&fds[i]);
-	return r;
+	reply_cmd(v, len == sizeof(cmd) ? cmd.id : 0, errnum);
+	return 0;
 }
 
 static int vsock_event(struct vdev *dev, unsigned thread, uint64_t data, uint32_t events)

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The inside of the vsock device (devices.h has the outside, docs/vsock.md the whole picture).
- *VIRTIO 1.2, 5.10. Three files share this state, one thread runs them all:
+ * VIRTIO 1.2, 5.10. Three files share this state, one thread runs them all:
  *
- *	vsock.c		the device's operations, the command socket, turns
- *	vsock_conn.c	streams: what a packet of the guest, a ready descriptor or an end does to
- *one vsock_out.c	packets to the guest: buffers of the rx queue, control packets and replies
- *waiting
+ * vsock.c: the device's operations, the command socket, turns
+ *
+ * vsock_conn.c: streams; what a packet, a ready descriptor or an end does to one
+ *
+ * vsock_out.c: packets to the guest; receive buffers, control packets, replies
  *
  * All memory is taken in init(). Nothing the guest does makes any of it grow: a stream has one
- *window of backlog, control packets are flags of their stream, replies to strangers a ring of fixed
- *size.
+ * window of backlog, control packets are flags of their stream, replies to strangers a ring of
+ * fixed size.
  */
 #ifndef VMM_VIRTIO_VSOCK_H
 #define VMM_VIRTIO_VSOCK_H
@@ -44,8 +45,7 @@ enum vconn_state {
 	VCONN_FREE,
 	VCONN_BOUND, /* waits for the guest's REQUEST */
 	VCONN_OPEN,
-	VCONN_DEAD, /* over for the guest (or about to be: a RST waits); what it sent is still
-		       written out */
+	VCONN_DEAD, /* over, or a RST waits; what the guest sent is still written out */
 };
 
 /* vconn.want: control packets to send once there is an rx buffer */
@@ -54,15 +54,13 @@ enum vconn_state {
 #define VWANT_CREDIT   BIT(2)
 #define VWANT_RST      BIT(3)
 
-/* "rx" and "tx" are the guest's words in devices.h: rx takes the guest's bytes, tx has bytes for
- * it. */
+/* As in devices.h: "rx" takes the guest's bytes, "tx" has bytes for it. */
 struct vconn {
 	uint8_t state;                /* enum vconn_state */
 	uint8_t want;                 /* VWANT_* */
 	uint8_t guest_shut, our_shut; /* VIRTIO_VSOCK_SHUTDOWN_*, said by the guest, by us */
 	bool rx_watched, tx_watched;
-	bool tx_hup; /* epoll reported a hang-up or error: nothing more will come once it is empty
-		      */
+	bool tx_hup; /* a hang-up or error was reported: nothing comes any more once it is empty */
 	bool in_ctlq, in_runq; /* belong to the slot, not to the stream: survive a release */
 	bool ring_touched;
 	uint16_t hash_next; /* index + 1; 0: end */
@@ -73,10 +71,10 @@ struct vconn {
 	uint32_t fwd_cnt;  /* of them: written out or dropped */
 	uint32_t told_fwd; /* fwd_cnt as the guest last heard it */
 	uint32_t tx_cnt;   /* bytes sent to the guest */
-	uint32_t peer_alloc,
-		peer_fwd; /* what the guest says of its buffer; only it suffers from a lie */
-	uint32_t ring_head,
-		ring_len; /* backlog of the guest's bytes, in the slot's part of vsock.rings */
+	/* What the guest says of its buffer; only it suffers from a lie. */
+	uint32_t peer_alloc, peer_fwd;
+	/* Backlog of the guest's bytes, in the slot's part of vsock.rings. */
+	uint32_t ring_head, ring_len;
 };
 
 /* A queue of slots in which each is at most once (vconn.in_...): it can't overflow. */
@@ -95,19 +93,18 @@ struct vsock {
 	bool live;      /* between activate() and reset() or a fault: the queues may be used */
 	bool tx_paused; /* replies are full: tx waits for rx buffers */
 	bool turn_armed;
-	int turn_fd; /* eventfd, readable while runq has work that no other event would wake us for
-		      */
+	int turn_fd; /* eventfd, readable while runq has work that no other event announces */
 	uint32_t held_head, n_held;
 	uint32_t n_replies, reply_head;
 	uint32_t n_backlog; /* streams with bytes of the guest not written yet */
 	uint32_t n_drains;
+	uint32_t drain_left; /* packets that may have been in the queue when the last drain came */
 	uint32_t n_free;
 	uint32_t drain_id[VSOCK_DRAINS_MAX];
 	uint16_t bucket[VSOCK_HASH_BUCKETS]; /* by host port: index + 1; 0: none */
 	uint16_t free_slot[VSOCK_STREAMS_MAX];
 	struct vconn_queue ctlq; /* streams with something in want */
-	struct vconn_queue
-		runq; /* streams to read from without an event, or that wait for rx buffers */
+	struct vconn_queue runq; /* streams to read without an event, or that wait for buffers */
 	struct vsock_reply reply[VSOCK_REPLIES_MAX];
 	struct vconn conn[VSOCK_STREAMS_MAX];
 	struct virtq_chain held[VSOCK_HELD_MAX]; /* rx buffers popped: a ring */
@@ -116,25 +113,22 @@ struct vsock {
 	uint8_t *rings; /* VSOCK_STREAMS_MAX times VSOCK_WINDOW, untouched until needed */
 };
 
-/* epoll data of a stream's descriptors; the generation keeps an event from reaching the slot's next
- * user. */
+/* epoll data of a stream's descriptors; the generation keeps an event from the slot's next user. */
 enum vsock_dir { VSOCK_DIR_RX, VSOCK_DIR_TX };
 #define VSOCK_GEN_MASK  0x0fffffffu
 #define VSOCK_DATA_CMD  (VDEV_DATA_MAX - 1)
 #define VSOCK_DATA_TURN (VDEV_DATA_MAX - 2)
-#define VSOCK_DATA_NONE \
-	(VDEV_DATA_MAX - 3) /* while probing: taken back before any event can come */
+#define VSOCK_DATA_NONE (VDEV_DATA_MAX - 3) /* of a probe: gone before an event can come */
 
 /* vsock_out.c. Results: 1 done, 0 no rx buffer now, -VFAULT_* */
-int vsock_out_ready(
-	struct vsock *v); /* an rx buffer is in hand and nothing waits before new data */
+int vsock_out_ready(struct vsock *v); /* a buffer is in hand, nothing waits before new data */
 int vsock_out_flush(struct vsock *v); /* sends the waiting control packets and replies */
 /* Reads from c's descriptor straight into rx buffers, at most `max` bytes; vsock_out_ready()
  * said 1. Returns as vsock_io_readv(). */
 ssize_t vsock_out_data(struct vsock *v, struct vconn *c, uint32_t max);
 void vsock_out_want(struct vsock *v, struct vconn *c, uint8_t want);
-void vsock_out_reply(
-	struct vsock *v, const struct virtio_vsock_hdr *h); /* RST; room was made sure of */
+/* A RST for a packet of no stream; the caller made sure of room. */
+void vsock_out_reply(struct vsock *v, const struct virtio_vsock_hdr *h);
 void vsock_out_reset(struct vsock *v);
 
 bool vconn_queue_push(struct vconn_queue *q, uint16_t slot, bool *in_queue); /* false: was in it */

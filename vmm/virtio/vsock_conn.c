@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One stream. The two directions end on their own:
+ * One stream. The two directions end on their own. The guest's bytes:
  *
- *	guest's bytes: guest's SHUTDOWN(SEND), backlog written -> rx descriptor closed (a pipe's
- *reader sees EOF) write fails (reader gone)               -> rx closed, SHUTDOWN(RCV): guest gets
- *EPIPE for the guest: end of file of tx                       -> tx closed, SHUTDOWN(SEND): guest
- *reads EOF guest's SHUTDOWN(RCV)                   -> tx closed: its writer gets EPIPE
+ *  - its SHUTDOWN(SEND), once the backlog is written: rx is closed, a pipe's reader sees EOF
+ *  - a write fails (reader gone): rx is closed, SHUTDOWN(RCV) gives the guest's writer EPIPE
+ *
+ * Bytes for the guest:
+ *
+ *  - end of file of tx: it is closed, SHUTDOWN(SEND) gives the guest's reader EOF
+ *  - the guest's SHUTDOWN(RCV): tx is closed, its writer gets EPIPE
  *
  * Once the guest has shut both, the backlog is written out and a RST confirms it (5.10.6.5). A RST
- *of the guest, an error of its own making or a reset of the device ends the dialog at once, but
- *never throws away bytes that were taken: the slot stays, DEAD, until they are written.
+ * of the guest, an error of its own making or a reset of the device ends the dialog at once, but
+ * never throws away bytes that were taken: the slot stays, DEAD, until they are written.
  */
 #include "vmm/virtio/vsock.h"
 

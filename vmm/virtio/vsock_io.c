@@ -5,10 +5,12 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
 
+#include "lib/base.h"
 #include "lib/cleanup.h"
 
 #ifndef RWF_NOWAIT
@@ -52,16 +54,6 @@ static bool ready(int fd, short events)
 	struct pollfd p = {.fd = fd, .events = events};
 
 	return ppoll(&p, 1, &none, NULL) > 0;
-}
-
-/* The most one write may be, so that it does not wait once the descriptor polls writable. */
-static size_t chunk_max(const struct vsock_io *io)
-{
-	if (io->kind == VSOCK_IO_TTY)
-		return VSOCK_TTY_CHUNK;
-	if (io->messages)
-		return VSOCK_MSG_CHUNK;
-	return PIPE_BUF;
 }
 
 /* How many vectors hold the first max bytes; the last one is cut and *ret_cut is what it lost. */
@@ -125,7 +117,24 @@ ssize_t vsock_io_readv(struct vsock_io *io, struct iovec *iov, int n)
 	return r < 0 ? -errno : r;
 }
 
-/* syscalls: ppoll, writev */
+/*
+ * A pseudo terminal polls writable with 256 bytes of room or more, but what output processing makes
+ * of a control character ("\r\n") is put in by a step of its own, after a look at the room left
+ * then. So: text and control characters go apart, the latter one by one. A copy, because the guest
+ * could change it between look and write.
+ */
+static ssize_t write_tty(struct vsock_io *io, const struct iovec *iov)
+{
+	char buf[VSOCK_TTY_CHUNK];
+	size_t max = MIN(iov->iov_len, sizeof(buf)), n = 0;
+
+	memcpy(buf, iov->iov_base, max);
+	while (n < max && (unsigned char)buf[n] >= ' ')
+		n++;
+	return write(io->fd, buf, n ? n : 1);
+}
+
+/* syscalls: ppoll, writev, write */
 static ssize_t write_chunk(struct vsock_io *io, struct iovec *iov, int n)
 {
 	size_t cut;
@@ -136,7 +145,9 @@ static ssize_t write_chunk(struct vsock_io *io, struct iovec *iov, int n)
 		errno = EAGAIN;
 		return -1;
 	}
-	used = iov_trim(iov, n, chunk_max(io), &cut);
+	if (io->kind == VSOCK_IO_TTY)
+		return write_tty(io, iov);
+	used = iov_trim(iov, n, PIPE_BUF, &cut);
 	r = writev(io->fd, iov, used);
 	iov[used - 1].iov_len += cut;
 	return r;
@@ -151,7 +162,7 @@ static ssize_t write_once(struct vsock_io *io, struct iovec *iov, int n)
 
 	if (io->kind == VSOCK_IO_SOCKET) {
 		if (io->messages)
-			msg.msg_iovlen = (size_t)iov_trim(iov, n, chunk_max(io), &cut);
+			msg.msg_iovlen = (size_t)iov_trim(iov, n, VSOCK_MSG_CHUNK, &cut);
 		r = sendmsg(io->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 		iov[msg.msg_iovlen - 1].iov_len += cut;
 		return r;

@@ -1,21 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Reading and writing a descriptor that may be anything a container's standard stream can be,
- *without waiting. The descriptors are inherited from an engine or a shell: O_NONBLOCK belongs to
- *the open file description that they share with us and is never set. What is used instead:
+ * without waiting. The descriptors are inherited from an engine or a shell: O_NONBLOCK belongs to
+ * the open file description that they share with us and is never set. What is used instead:
  *
- *	sockets			MSG_DONTWAIT: never waits
- *	pipes, ttys and others	preadv2/pwritev2 with RWF_NOWAIT where the file has it (pipes since
- *Linux that can be polled	6.5): never waits. Else poll(2), then one read, or writes of at most
- *PIPE_BUF bytes (VSOCK_TTY_CHUNK to a terminal), polling again before each what cannot be polled
- *regular files, /dev/null: always ready, plain reads and writes
+ * Sockets: MSG_DONTWAIT, which never waits.
  *
- * What can still wait, and then stops all streams of the sandbox until it ends:
- *  - a pipe without RWF_NOWAIT that another process writes to (or reads from) at the same moment,
- *so that it takes the room (the bytes) between our poll and our call. We alone on a pipe never
- *wait: a pipe that polls writable has a free slot, and a slot holds PIPE_BUF bytes.
- *  - a terminal that has less room than one chunk grows to (tabs, newlines) when it polls writable.
- *  - a regular file on a slow disk or a dead network file system.
+ * Pipes, terminals and others that can be polled: preadv2/pwritev2 with RWF_NOWAIT where the file
+ * has it (pipes since Linux 6.5), which never waits; else poll(2), then one read, or one write of
+ * at most PIPE_BUF bytes (VSOCK_TTY_CHUNK to a terminal), and poll again.
+ *
+ * What cannot be polled (regular files, /dev/null): always ready, plain reads and writes.
+ *
+ * What can still wait, and then stops all streams of the sandbox until it ends: a pipe without
+ * RWF_NOWAIT that another process writes to (or reads from) at the same moment, so that it takes
+ * the room (the bytes) between our poll and our call; alone on a pipe we never wait, as one that
+ * polls writable has a free slot and a slot holds PIPE_BUF bytes. A terminal that another process
+ * writes to at the same moment, or that polls writable with less room than a chunk needs (a pty has
+ * 256 bytes then; a serial line may not). A regular file on a slow disk or a dead network file
+ * system.
  */
 #ifndef VMM_VIRTIO_VSOCK_IO_H
 #define VMM_VIRTIO_VSOCK_IO_H
@@ -25,8 +28,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-#define VSOCK_TTY_CHUNK 128  /* a pty hands out room in units of 256 bytes: half of it, for "\r\n" \
-			      */
+#define VSOCK_TTY_CHUNK 128  /* a pty that polls writable has room for 256 bytes */
 #define VSOCK_MSG_CHUNK 4096 /* to a socket that keeps messages apart */
 
 enum vsock_io_kind {
