@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -44,19 +45,15 @@ static int check(const char *path, bool *ret_stat)
 
 static int find_along(const char *name, const char *dirs, char ret_path[PATH_BYTES])
 {
-	size_t name_len = strlen(name);
 	bool stat_failed;
 
-	for (const char *p = dirs; name_len;) {
-		size_t n = strcspn(p, ":"), len = n ? n : 1;
+	for (const char *p = dirs; *name;) {
+		size_t n = strcspn(p, ":");
+		int len = snprintf(
+			ret_path, PATH_BYTES, "%.*s/%s", n ? (int)n : 1, n ? p : ".", name);
 
-		if (len + 1 + name_len < PATH_BYTES) {
-			memcpy(ret_path, n ? p : ".", len);
-			ret_path[len] = '/';
-			memcpy(ret_path + len + 1, name, name_len + 1);
-			if (check(ret_path, &stat_failed) == 0)
-				return 0;
-		}
+		if (len < PATH_BYTES && check(ret_path, &stat_failed) == 0)
+			return 0;
 		if (!p[n])
 			break;
 		p += n + 1;
