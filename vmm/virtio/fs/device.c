@@ -15,16 +15,37 @@
 #include <linux/virtio_ids.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "vmm/virtio/devices.h"
 #include "vmm/virtio/fs/server.h"
 
+#define NOFILE_WANTED \
+	(1u << 19)     /* descriptors: overlayfs needs one for every file the guest knows */
 #define SIGNAL_BATCH 8 /* replies that may wait for others before the driver is told */
 
 struct fs_device {
 	struct fs_server server;
 	struct fs_thread thread[FS_REQUEST_THREADS];
 };
+
+/* As many descriptors as we may have. Best effort: with fewer the guest meets ENFILE earlier, and
+ * fs_server_init() divides what there is. setrlimit(2): in init(), before any jail. */
+static void raise_nofile(void)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) < 0)
+		return;
+	if (rl.rlim_max < NOFILE_WANTED) {
+		struct rlimit more = {NOFILE_WANTED, NOFILE_WANTED};
+
+		if (setrlimit(RLIMIT_NOFILE, &more) == 0) /* CAP_SYS_RESOURCE */
+			return;
+	}
+	rl.rlim_cur = rl.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &rl);
+}
 
 static int fs_init(struct vdev *dev, struct err *err)
 {
@@ -36,6 +57,7 @@ static int fs_init(struct vdev *dev, struct err *err)
 	if (!d)
 		return err_set(err, ENOMEM, "cannot allocate the file server");
 	dev->priv = d;
+	raise_nofile();
 	r = fs_server_init(&d->server, dev->env.fd[FS_FD_ROOT], err);
 	for (unsigned i = 0; i < FS_REQUEST_THREADS && r == 0; i++)
 		r = fs_thread_init(&d->thread[i], &d->server, err);

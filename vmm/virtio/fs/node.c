@@ -311,7 +311,7 @@ int fs_node_intern_take(struct fs_nodes *t, int fd, const struct statx *stx, enu
 		if (n)
 			fd = -1;
 	}
-	if (t->open_fds > t->fd_limit)
+	if (t->open_fds > MAX(t->fd_limit, t->trim_above))
 		over = t->fd_limit;
 	pthread_mutex_unlock(&t->lock);
 	if (fd >= 0)

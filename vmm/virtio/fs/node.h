@@ -27,7 +27,8 @@
 #define FS_BUCKETS    (1u << 16)
 #define FS_MOUNTS_MAX 256
 #define FS_NODE_FDS   8192 /* O_PATH descriptors kept open, where they can be opened again */
-#define FS_HANDLE_MAX 40  /* bytes of a file handle we keep: xfs 24, btrfs 40, ext4 and tmpfs less \
+#define FS_HANDLE_MAX                                                                              \
+	40                /* bytes of a file handle we keep: xfs 24, btrfs 40, ext4 and tmpfs less \
 			   */
 #define FS_NODE_ROOT 1ull /* FUSE_ROOT_ID */
 
@@ -67,6 +68,7 @@ struct fs_nodes {
 	uint32_t *bucket;               /* FS_BUCKETS slot numbers */
 	uint32_t used, free_head, hand; /* slots ever used; free list; clock hand */
 	uint32_t count, open_fds, fd_limit;
+	uint32_t trim_above; /* more than fd_limit while the last trim found nothing to close */
 	struct fs_mount mount[FS_MOUNTS_MAX];
 	uint32_t n_mounts;
 };

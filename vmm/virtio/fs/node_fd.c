@@ -9,6 +9,7 @@
 #include "lib/base.h"
 
 #define TRIM_STEPS 4096 /* slots one trim looks at: bounds a lookup's latency */
+#define TRIM_RETRY 512  /* descriptors until the next try, after one that closed none */
 #define TRIM_SPARE 32   /* closes this many more than it must, so that not every lookup trims */
 
 struct handle_buf {
@@ -192,6 +193,8 @@ uint32_t fs_nodes_trim(struct fs_nodes *t, uint32_t keep)
 		pthread_mutex_lock(&t->lock);
 		if (t->open_fds > keep)
 			n = next_idle(t, &steps);
+		if (!n)
+			t->trim_above = closed ? 0 : t->open_fds + TRIM_RETRY;
 		pthread_mutex_unlock(&t->lock);
 		if (!n)
 			return closed;
