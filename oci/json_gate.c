@@ -185,21 +185,22 @@ static size_t gate_at(struct gate *g)
 	return yajl_get_bytes_consumed(g->yajl);
 }
 
-/* Where the string that ends at `end` begins: the nearest quote that is not escaped. */
+/* Where the string that ends at `end` begins: the nearest quote before that is not escaped.
+ * Backslashes are counted at quotes only, so that a key full of them is not walked over and over.
+ */
 static size_t string_start(const struct gate *g, size_t end)
 {
-	size_t i = end < 2 ? 0 : end - 2;
-
-	while (i > 0) {
+	for (size_t i = end - MIN(end, 2u); i > 0; i--) {
 		size_t slashes = 0;
 
+		if (g->text[i] != '"')
+			continue;
 		while (i > slashes && g->text[i - 1 - slashes] == '\\')
 			slashes++;
-		if (g->text[i] == '"' && slashes % 2 == 0)
-			break;
-		i--;
+		if (slashes % 2 == 0)
+			return i;
 	}
-	return i;
+	return 0;
 }
 
 /* One more value. The root must be an object. */

@@ -7,8 +7,10 @@
 #include "lib/base.h"
 #include "oci/json_gate.h"
 
-#define SUPPORT_PATH_MAX     160 /* longest path of the table, with room */
-#define SUPPORT_WARNINGS_MAX 32  /* about unknown fields, per document: a log must stay readable */
+#define SUPPORT_ROWS_MAX     512
+#define SUPPORT_DEPTH_MAX    16
+#define ROOT                 (-1)
+#define SUPPORT_WARNINGS_MAX 32 /* about unknown fields, per document: a log must stay readable */
 
 struct walk {
 	bool lenient;
@@ -16,6 +18,8 @@ struct walk {
 	void *arg;
 	struct err *err;
 	unsigned unknown;
+	uint16_t len[SUPPORT_ROWS_MAX]; /* of the row's path */
+	uint16_t end[SUPPORT_ROWS_MAX]; /* the first row behind those below it */
 };
 
 const char *support_name(enum support s)
@@ -38,33 +42,6 @@ const struct field *support_find(const char *path)
 		if (!strcmp(support_table[i].path, path))
 			return &support_table[i];
 	return NULL;
-}
-
-/* Is there a row for this path, or one below it? */
-static bool known(const char *path)
-{
-	size_t n = strlen(path);
-
-	for (size_t i = 0; i < support_rows; i++) {
-		const char *p = support_table[i].path;
-
-		if (!strncmp(p, path, n) && (p[n] == '\0' || p[n] == '.' || p[n] == '['))
-			return true;
-	}
-	return false;
-}
-
-static bool has_rows_below(const char *path)
-{
-	size_t n = strlen(path);
-
-	for (size_t i = 0; i < support_rows; i++) {
-		const char *p = support_table[i].path;
-
-		if (!n || (!strncmp(p, path, n) && (p[n] == '.' || p[n] == '[')))
-			return true;
-	}
-	return false;
 }
 
 bool json_is_empty(struct json_object *o)
@@ -124,56 +101,102 @@ static void warn_unknown(struct walk *w, const struct jnode *n)
 	w->warn(w->arg, msg);
 }
 
-/* The table's path of member `key` of `path`: false when the table has no such thing. A key is one
- * word: "user.uid" in process is not process.user.uid. */
-static bool member_path(const char *path, const char *key, char *ret)
+/* Numbers the table's tree: the rows of a field's own fields follow it (test_support holds the
+ * table to that), so the rows below row i are i + 1 to end[i] - 1, and end[j] is j's next sibling.
+ */
+static void index_table(struct walk *w)
 {
-	const char *dot = *path ? "." : "";
-	int n = snprintf(ret, SUPPORT_PATH_MAX, "%s%s%s", path, dot, key);
+	unsigned open[SUPPORT_DEPTH_MAX], depth = 0;
 
-	if (n > 0 && n < SUPPORT_PATH_MAX && !strpbrk(key, ".[*") && known(ret))
-		return true;
-	n = snprintf(ret, SUPPORT_PATH_MAX, "%s%s*", path, dot);
-	return n > 0 && n < SUPPORT_PATH_MAX && known(ret);
+	BUG_ON(support_rows > SUPPORT_ROWS_MAX);
+	for (unsigned i = 0; i < support_rows; i++) {
+		const char *path = support_table[i].path;
+
+		while (depth) {
+			unsigned up = open[depth - 1], n = w->len[up];
+
+			if (!strncmp(support_table[up].path, path, n) &&
+				(path[n] == '.' || path[n] == '['))
+				break;
+			w->end[up] = (uint16_t)i;
+			depth--;
+		}
+		w->len[i] = (uint16_t)strlen(path);
+		BUG_ON(depth == SUPPORT_DEPTH_MAX);
+		open[depth++] = i;
+	}
+	while (depth)
+		w->end[open[--depth]] = (uint16_t)support_rows;
 }
 
-/* Recursion is bounded: the gate let at most JSON_DEPTH_MAX levels pass, the table has fewer. */
-static int walk(struct walk *w, const struct jnode *n, const char *path)
+/* The row of member `key` of what row `up` (ROOT: config.json itself) stands for; -1: there is
+ * none. */
+static int find_member(const struct walk *w, int up, const char *key)
 {
-	const struct field *f = support_find(path);
-	char below[SUPPORT_PATH_MAX];
+	unsigned first = up == ROOT ? 0 : (unsigned)up + 1;
+	unsigned end = up == ROOT ? (unsigned)support_rows : w->end[up];
+
+	for (unsigned i = first; i < end; i = w->end[i]) {
+		const char *rest = support_table[i].path + (up == ROOT ? 0 : w->len[up]);
+
+		rest += strncmp(rest, "[]", 2) ? 0 : 2;
+		rest += *rest == '.';
+		if (!strcmp(rest, key) || !strcmp(rest, "*"))
+			return (int)i;
+	}
+	return -1;
+}
+
+static int walk(struct walk *w, const struct jnode *n, int row);
+
+static int walk_members(struct walk *w, const struct jnode *n, int row)
+{
 	struct jiter it = {0};
 	struct jnode child;
+	int r = 0;
 
-	if (f && (f->support == SUPPORT_REFUSED || f->support == SUPPORT_FOREIGN))
-		return refuse(w, n, f);
-	if (!has_rows_below(path))
-		return 0;
-	while (jiter_next(&it, n, &child)) {
-		int r;
+	while (!r && jiter_next(&it, n, &child)) {
+		int below = child.key ? find_member(w, row, child.key) : -1;
 
-		if (child.key) {
-			if (!member_path(path, child.key, below)) {
-				warn_unknown(w, &child);
-				continue;
-			}
-		} else {
-			snprintf(below, sizeof(below), "%s[]", path);
-		}
-		r = walk(w, &child, below);
-		if (r)
-			return r;
+		if (below >= 0)
+			r = walk(w, &child, below);
+		else
+			warn_unknown(w, &child);
 	}
-	return 0;
+	return r;
+}
+
+/* Recursion is as deep as the table. The types are the translation's business, and were right. */
+static int walk(struct walk *w, const struct jnode *n, int row)
+{
+	const struct field *f = &support_table[row];
+	struct jiter it = {0};
+	struct jnode child;
+	int r = 0;
+
+	if (f->support == SUPPORT_REFUSED || f->support == SUPPORT_FOREIGN)
+		return refuse(w, n, f);
+	if (w->end[row] == row + 1)
+		return 0;
+	if (json_object_is_type(n->obj, json_type_object))
+		return walk_members(w, n, row);
+	while (!r && jiter_next(&it, n, &child))
+		if (json_object_is_type(child.obj, json_type_object))
+			r = walk_members(w, &child, row);
+	return r;
 }
 
 int support_check(const struct jnode *n, const char *path, bool lenient, support_warn_fn *warn,
 	void *arg, struct err *err)
 {
 	struct walk w = {.lenient = lenient, .warn = warn, .arg = arg, .err = err};
+	const struct field *f = *path ? support_find(path) : NULL;
 	char msg[256];
-	int r = walk(&w, n, path);
+	int r;
 
+	BUG_ON(*path && !f);
+	index_table(&w);
+	r = f ? walk(&w, n, (int)(f - support_table)) : walk_members(&w, n, ROOT);
 	if (w.unknown > SUPPORT_WARNINGS_MAX && warn) {
 		snprintf(msg, sizeof(msg), "%s: %u more unknown fields are ignored", n->doc->name,
 			w.unknown - SUPPORT_WARNINGS_MAX);

@@ -140,6 +140,8 @@ static void test_bounds(void)
 		"a longer one");
 	expect(repeat("{\"", "x", JSON_KEY_MAX, "\":1}"), "", "the longest key");
 	expect(repeat("{\"", "x", JSON_KEY_MAX + 1, "\":1}"), "1:2: key longer", "a longer one");
+	expect(repeat("{\"", "\\\\", 250000, "\":1}"), "1:2: key longer",
+		"one of backslashes, in good time");
 	expect(repeat("{\"a\":[", "1,", JSON_VALUES_MAX - 2, "1]}"), "", "the most values");
 	expect(repeat("{\"a\":[", "1,", JSON_VALUES_MAX - 1, "1]}"), "more than", "one value more");
 	expect(repeat("{\"a\":[", "\"\",", JSON_VALUES_MAX, "1]}"), "more than",

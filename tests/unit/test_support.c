@@ -68,7 +68,13 @@ static void test_complete(void)
 	eq_int(stray, 0, "every row is a field of the specification");
 	for (size_t i = 0; i < support_rows; i++) {
 		const struct field *above = row_above(support_table[i].path);
+		size_t n = above ? strlen(above->path) : 0;
 
+		/* The walk relies on it: what is below a row follows it, with nothing between. */
+		for (const struct field *f = above; f && f <= &support_table[i]; f++)
+			if (strncmp(f->path, above->path, n))
+				ok(false, "%s stands apart from %s", support_table[i].path,
+					above->path);
 		if (above && refused(above) && !refused(&support_table[i]))
 			ok(false, "%s is below a refused row", support_table[i].path);
 	}
