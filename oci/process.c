@@ -74,8 +74,8 @@ static int parse_user(struct spec_ctx *c, const struct jnode *n, struct gproc *p
 	r = jopt_object(n, "user", &user, &found, c->err);
 	if (r || !found)
 		return r;
-	if ((r = jopt_u64(&user, "uid", 0, UINT32_MAX, &uid, c->err)) ||
-		(r = jopt_u64(&user, "gid", 0, UINT32_MAX, &gid, c->err)) ||
+	if ((r = jopt_u64(&user, "uid", 0, OCI_ID_MAX, &uid, c->err)) ||
+		(r = jopt_u64(&user, "gid", 0, OCI_ID_MAX, &gid, c->err)) ||
 		(r = jopt_u64(&user, "umask", 0, 0777, &umask, c->err)) ||
 		(r = jopt_array(&user, "additionalGids", GSPEC_GROUPS_MAX, &array, &found, c->err)))
 		return r;
@@ -92,7 +92,7 @@ static int parse_user(struct spec_ctx *c, const struct jnode *n, struct gproc *p
 		return spec_nomem(c);
 	p->groups = groups;
 	for (struct jiter it = {0}; jiter_next(&it, &array, &item);) {
-		r = jnode_u64(&item, 0, UINT32_MAX, &gid_i, c->err);
+		r = jnode_u64(&item, 0, OCI_ID_MAX, &gid_i, c->err);
 		if (r)
 			return r;
 		groups[p->n_groups++] = (uint32_t)gid_i;

@@ -5,6 +5,9 @@
 
 #include "oci/spec_ctx.h"
 
+#define OCI_ID_MAX \
+	(UINT32_MAX - 1) /* of a user or group: the kernel takes (uid_t)-1 for "leave it" */
+
 /* n: the process object. Missing capabilities mean none at all, as in runc. */
 int spec_process(struct spec_ctx *c, const struct jnode *n, struct gproc *ret_p);
 

@@ -8,6 +8,7 @@
 
 #include "lib/base.h"
 #include "oci/mounts.h"
+#include "oci/process.h"
 #include "oci/resources.h"
 
 #define SYSCTL_NAME_MAX  255
@@ -166,8 +167,8 @@ static int parse_device(struct spec_ctx *c, const struct jnode *n, struct gdevic
 	if ((r = jnode_want_object(n, err)) || (r = jget_str(n, "type", 8, &type, err)) ||
 		(r = jget_str(n, "path", GSPEC_PATH_MAX, &d->path, err)) ||
 		(r = jopt_u64(n, "fileMode", 0, UINT32_MAX, &mode, err)) ||
-		(r = jopt_u64(n, "uid", 0, UINT32_MAX, &uid, err)) ||
-		(r = jopt_u64(n, "gid", 0, UINT32_MAX, &gid, err)))
+		(r = jopt_u64(n, "uid", 0, OCI_ID_MAX, &uid, err)) ||
+		(r = jopt_u64(n, "gid", 0, OCI_ID_MAX, &gid, err)))
 		return r;
 	if (device_type(type, &d->type))
 		return jnode_err(n, err, "type: expected 'b', 'c', 'u' or 'p', got '%s'", type);

@@ -121,12 +121,14 @@ static void test_process(void)
 
 static void test_process_errors(void)
 {
-	accepts("process.user.uid", "4294967295");
+	accepts("process.user.uid", "4294967294");
+	refuses("process.user.gid", "4294967295",
+		"process.user.gid: expected an integer from 0 to 4294967294");
 	refuses("process.user.uid", "4294967296",
-		"process.user.uid: expected an integer from 0 to 4294967295, got 4294967296");
+		"process.user.uid: expected an integer from 0 to 4294967294, got 4294967296");
 	refuses("process.user.uid", "-1", "got -1");
 	refuses("process.user.uid", "\"0\"",
-		"expected an integer from 0 to 4294967295, got a string");
+		"expected an integer from 0 to 4294967294, got a string");
 	refuses("process.user.umask", "512",
 		"process.user.umask: expected an integer from 0 to 511");
 	refuses("process.user.additionalGids[1]", "null",
