@@ -212,6 +212,8 @@ static void test_owners(void)
 	st = host_stat("mine");
 	ok(st.st_uid == 1000 && st.st_gid == 1001, "belongs to the user");
 	eq_int(st.st_mode & 07777, 06755, "mode has both bits");
+	ok(e.attr_valid == 0 && e.attr_valid_nsec == 0 && e.entry_valid > 0,
+		"the guest does not cache the mode of a set-id file");
 	eq_int(fsc_write(c, e.nodeid, fh, 0, "x", 1, O_RDWR, 0), 1, "WRITE by one with CAP_FSETID");
 	eq_int(host_stat("mine").st_mode & 07777, 06755, "keeps them");
 	eq_int(fsc_write(c, e.nodeid, fh, 0, "x", 1, O_RDWR, FUSE_WRITE_KILL_SUIDGID), 1,
@@ -227,6 +229,7 @@ static void test_owners(void)
 		0, "truncation by one without");
 	eq_int(host_stat("mine").st_mode & 07777, 0755, "takes them off, too");
 	eq_int(fsc_mkdir(c, c->rootfs, "dir", 0777, &d), 0, "MKDIR");
+	ok(d.attr_valid > 0, "others it does");
 	st = host_stat("dir");
 	ok(st.st_uid == 1000 && st.st_gid == 1001 && (st.st_mode & 07777) == 0755,
 		"owner, umask applied");

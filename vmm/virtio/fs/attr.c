@@ -19,7 +19,7 @@
 
 #define NSEC_MAX 999999999u
 
-void fs_ttl(uint8_t cls, uint64_t *ret_sec, uint32_t *ret_nsec)
+static void entry_ttl(uint8_t cls, uint64_t *ret_sec, uint32_t *ret_nsec)
 {
 	uint32_t ms = cls == FS_CLASS_ROOTFS ? TTL_ROOTFS_MS
 		      : cls == FS_CLASS_BIND ? TTL_BIND_MS
@@ -27,6 +27,17 @@ void fs_ttl(uint8_t cls, uint64_t *ret_sec, uint32_t *ret_nsec)
 
 	*ret_sec = ms / 1000;
 	*ret_nsec = ms % 1000 * 1000000;
+}
+
+/* Set-id files are asked about each time: a write takes the bits off here, on the host, and the
+ * guest kernel does not take its own copy of the mode for outdated then; it would run the changed
+ * file with them. */
+static void attr_ttl(uint8_t cls, uint32_t mode, uint64_t *ret_sec, uint32_t *ret_nsec)
+{
+	if (S_ISREG(mode) && mode & (S_ISUID | S_ISGID))
+		*ret_sec = *ret_nsec = 0;
+	else
+		entry_ttl(cls, ret_sec, ret_nsec);
 }
 
 /* The kernel's 32-bit encoding of a device number, which FUSE carries. */
@@ -65,8 +76,8 @@ void fs_fill_entry(struct fs_server *fs, struct fs_node *n, const struct statx *
 {
 	memset(ret_entry, 0, sizeof(*ret_entry));
 	ret_entry->nodeid = fs_node_id(&fs->nodes, n); /* holds the generation */
-	fs_ttl(n->cls, &ret_entry->entry_valid, &ret_entry->entry_valid_nsec);
-	fs_ttl(n->cls, &ret_entry->attr_valid, &ret_entry->attr_valid_nsec);
+	entry_ttl(n->cls, &ret_entry->entry_valid, &ret_entry->entry_valid_nsec);
+	attr_ttl(n->cls, stx->stx_mode, &ret_entry->attr_valid, &ret_entry->attr_valid_nsec);
 	fs_fill_attr(fs, stx, &ret_entry->attr);
 }
 
@@ -110,7 +121,7 @@ int fs_op_getattr(struct fs_req *req)
 	r = stat_request(req, in->getattr_flags & FUSE_GETATTR_FH, in->fh, &stx, &cls);
 	if (r < 0)
 		return r;
-	fs_ttl(cls, &out.attr_valid, &out.attr_valid_nsec);
+	attr_ttl(cls, stx.stx_mode, &out.attr_valid, &out.attr_valid_nsec);
 	fs_fill_attr(req->fs, &stx, &out.attr);
 	return fs_reply(req, &out, sizeof(out));
 }
@@ -126,7 +137,7 @@ int fs_op_statx(struct fs_req *req)
 	r = stat_request(req, in->getattr_flags & FUSE_GETATTR_FH, in->fh, &stx, &cls);
 	if (r < 0)
 		return r;
-	fs_ttl(cls, &out.attr_valid, &out.attr_valid_nsec);
+	attr_ttl(cls, stx.stx_mode, &out.attr_valid, &out.attr_valid_nsec);
 	out.stat = (struct statx){
 		.stx_mask = stx.stx_mask & (STATX_BASIC_STATS | STATX_BTIME),
 		.stx_blksize = stx.stx_blksize,
@@ -239,7 +250,8 @@ int fs_op_setattr(struct fs_req *req)
 		r = set_attrs(req, n, h, in);
 	if (r == 0)
 		r = fs_statx(n->fd, &stx);
-	fs_ttl(n->cls, &out.attr_valid, &out.attr_valid_nsec);
+	if (r == 0)
+		attr_ttl(n->cls, stx.stx_mode, &out.attr_valid, &out.attr_valid_nsec);
 	fs_handle_put(&fs->handles, h, &fs->nodes);
 	fs_node_put(&fs->nodes, n);
 	if (r < 0)

@@ -56,7 +56,6 @@ int fs_reply(struct fs_req *req, const void *data, uint32_t len);
 void fs_fill_attr(struct fs_server *fs, const struct statx *stx, struct fuse_attr *ret_attr);
 void fs_fill_entry(struct fs_server *fs, struct fs_node *n, const struct statx *stx,
 	struct fuse_entry_out *ret_entry);
-void fs_ttl(uint8_t cls, uint64_t *ret_sec, uint32_t *ret_nsec);
 
 /* Looks name up below parent and takes one reference for the guest. *ret_node is pinned. lookup.c.
  */
