@@ -16,6 +16,7 @@
 #include <linux/capability.h>
 
 #include "init/agent.h"
+#include "init/guest.h"
 #include "init/log.h"
 #include "init/mounts.h"
 #include "init/sys.h"
@@ -26,6 +27,7 @@
 #define TIMEOUT_MS 20000
 
 char share_path[64];
+bool agent_in_base;
 static char cgroup_name[64];
 static int cgroup_root = -1, cgroup_base = -1;
 
@@ -217,6 +219,25 @@ struct gspec *fresh(const char *script)
 /* --- the guest's side ---------------------------------------------------------------------------
  */
 
+static void enter_base(struct init_env *env)
+{
+	struct err err = ERR_INIT;
+	autofd int target = -1;
+
+	/* The working directory follows into the new namespace, a descriptor does not. */
+	if (fchdir(env->share) < 0 || unshare(CLONE_NEWNS) < 0)
+		_exit(3);
+	env->share = sys_open_tree(AT_FDCWD, ".", OPEN_TREE_CLONE);
+	if (guest_make_base(env, false, &err) < 0) {
+		printf("# no base: %s\n", err.msg);
+		fflush(stdout);
+		_exit(3);
+	}
+	target = open("/share", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (sys_attach(env->share, target) < 0)
+		_exit(3);
+}
+
 static _Noreturn void agent_process(struct init_env *env, const struct gspec *s)
 {
 	static uint8_t wire[GSPEC_BYTES_MAX];
@@ -237,6 +258,8 @@ static _Noreturn void agent_process(struct init_env *env, const struct gspec *s)
 	env->share = open(share_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	env->null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	env->cgroup = cgroup_base;
+	if (agent_in_base)
+		enter_base(env);
 	log_to(STDERR_FILENO, false);
 	/* A descriptor of init's that is not CLOEXEC must not reach the container either. */
 	dup2(env->share, 77);

@@ -18,6 +18,9 @@
 /* Where the share is; its rootfs/ is the container's root. */
 extern char share_path[64];
 
+/* When set, agents first make the guest's base file system their root, as in a VM. */
+extern bool agent_in_base;
+
 /* NULL, or why this machine cannot run these tests. */
 const char *harness_open(void);
 void harness_close(void);

@@ -508,6 +508,22 @@ static void test_propagation(void)
 	says(output(s), "1\nmounted\n");
 }
 
+/* The start as in a VM, from a tmpfs over the first root; and nothing of it is left in sight. */
+static void test_base(void)
+{
+	static const char *masked[] = {"/tmp", "/bin/busybox.x"};
+	struct gspec *s = fresh("cut -d' ' -f2 /proc/self/mounts | tr '\\n' ' '; cat /share /kmsg "
+				"2>/dev/null; ls /..");
+
+	agent_in_base = true;
+	s->masked_paths = (struct gstrv){2, masked};
+	eq_str(output(s),
+		"/ /proc /dev /dev/pts /dev/shm /dev/mqueue /sys /sys/fs/cgroup /tmp "
+		"bin\ndev\netc\nproc\nsys\ntmp\n",
+		"only the container's own mounts");
+	agent_in_base = false;
+}
+
 int main(void)
 {
 	const char *why = harness_open();
@@ -533,6 +549,7 @@ int main(void)
 	test_sysctl();
 	test_cgroup();
 	test_propagation();
+	test_base();
 	harness_close();
 	return tap_done();
 }
