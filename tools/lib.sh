@@ -22,7 +22,8 @@ key_of() { printf '%s\0' "$@" | sha256sum | cut -c1-16; }
 
 # cached DIR COMMAND…: makes sure that DIR is there. Only when it is not, COMMAND is called with a new
 # directory as its last word and the result renamed to DIR: a DIR that exists is complete, and of
-# several callers at once one works while the others wait.
+# several callers at once one works while the others wait. What COMMAND starts inherits the lock, so that a next
+# caller does not meet what is left of a killed one.
 cached() {
 	local dir=$1
 	shift
@@ -34,7 +35,7 @@ cached() {
 		tmp=$dir.tmp
 		rm -rf "$tmp"
 		mkdir -p "$tmp"
-		"$@" "$tmp" 9>&-
+		"$@" "$tmp"
 		mv -T "$tmp" "$dir"
 	) 9>"$dir.lock"
 }

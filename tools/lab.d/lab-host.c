@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The outside of the lab: starts virtiofsd and QEMU, carries the command's streams, and ends with its
- * status. tools/lab builds the QEMU command line and executes this program.
+ * The outside of the lab: starts virtiofsd and QEMU, carries the command's streams, and ends with
+ * its status. tools/lab builds the QEMU command line and executes this program.
  *
  *   lab-host [--timeout S] [--share DIR] [--modules DIR] [--keep DIR]... [--kernel-log FILE]
  *            [--env NAME=VALUE]... --qemu N QEMU-WORD... -- CMD...
@@ -9,8 +9,8 @@
  * QEMU finds at these numbers: 10 the control port's socket, 11 the kernel log's, 12 and 13 the
  * virtiofsd connections of the root and of the share.
  *
- * Nothing is left behind because there is nothing to leave: no temporary files, sockets are passed by
- * number, and every child dies with us (PR_SET_PDEATHSIG), however we end.
+ * Nothing is left behind because there is nothing to leave: no temporary files, sockets are passed
+ * by number, and every child dies with us (PR_SET_PDEATHSIG), however we end.
  */
 #define _GNU_SOURCE
 #include "lab-proto.h"
@@ -30,6 +30,7 @@
 #include <time.h>
 
 #define VIRTIOFSD     "/usr/lib/qemu/virtiofsd"
+#define VIEW          "/mnt"
 #define EXIT_TIMEOUT  124
 #define EXIT_TROUBLE  125
 #define BOOT_LIMIT_MS (180 * 1000) /* about 40 times what a boot takes on an idle machine */
@@ -54,7 +55,7 @@ static int n_children;
 static int ctl = -1;
 static struct lab_queue in, out, output[3];
 static uint32_t input_credit = LAB_WINDOW;
-static struct log klog = { .fd = -1, .file = -1 }, chatter = { .fd = -1, .file = -1 };
+static struct log klog = {.fd = -1, .file = -1}, chatter = {.fd = -1, .file = -1};
 
 static void end_children(void)
 {
@@ -166,49 +167,58 @@ static void __attribute__((noreturn)) become(int log_fd, char **argv)
 	_exit(127);
 }
 
-/* The whole file system, read-only, in a mount namespace of virtiofsd's own. */
-static void make_view(void)
+/*
+ * Shows dir, with what is mounted below it, at /mnt in a mount namespace of virtiofsd's own; the
+ * root of the file system read-only. Also spares us virtiofsd's idea of how to write a comma in a
+ * path.
+ */
+static void make_view(const char *dir, int read_only)
 {
-	struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
+	struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
 	int tree;
 
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		goto fail;
-	tree = open_tree(AT_FDCWD, "/", OPEN_TREE_CLONE | AT_RECURSIVE | OPEN_TREE_CLOEXEC);
-	if (tree < 0 || mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0 ||
-	    move_mount(tree, "", AT_FDCWD, "/mnt", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+	tree = open_tree(AT_FDCWD, dir, OPEN_TREE_CLONE | AT_RECURSIVE | OPEN_TREE_CLOEXEC);
+	if (tree < 0)
+		goto fail;
+	if (read_only &&
+		mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0)
+		goto fail;
+	if (move_mount(tree, "", AT_FDCWD, VIEW, MOVE_MOUNT_F_EMPTY_PATH) < 0)
 		goto fail;
 	return;
 fail:
-	dprintf(2, "lab: cannot make a read-only view of the root file system: %m\n");
+	dprintf(2, "cannot show '%s' to virtiofsd at " VIEW ": %m\n", dir);
 	_exit(EXIT_TROUBLE);
 }
 
-/* Returns a connection to a new virtiofsd that serves dir, or the read-only root when dir is NULL. */
+/* Returns a connection to a new virtiofsd that serves dir, or the read-only root when dir is NULL.
+ */
 static int start_virtiofsd(const char *dir, int log_fd)
 {
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	socklen_t len = sizeof(addr);
 	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	int conn = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	/* An abstract name of the kernel's choice: no file to remove. */
 	if (listener < 0 || conn < 0 || bind(listener, (void *)&addr, sizeof(sa_family_t)) < 0 ||
-	    listen(listener, 1) < 0 || getsockname(listener, (void *)&addr, &len) < 0 ||
-	    connect(conn, (void *)&addr, len) < 0)
+		listen(listener, 1) < 0 || getsockname(listener, (void *)&addr, &len) < 0 ||
+		connect(conn, (void *)&addr, len) < 0)
 		quit(EXIT_TROUBLE, "cannot make a socket for virtiofsd: %m");
 	if (spawn() == 0) {
-		char *source, *argv[] = { VIRTIOFSD, "-f", "--fd=10", "-o", NULL, NULL };
+		/* The root does not change while the lab looks at it: cache all of it. No extended
+		 * attributes of it: asking for them would cost a round trip for each file, twice.
+		 */
+		char *options = dir ? "source=" VIEW
+				      ",sandbox=chroot,log_level=warn,cache=auto,xattr,flock"
+				    : "source=" VIEW ",sandbox=chroot,log_level=warn,cache=always";
+		char *argv[] = {VIRTIOFSD, "-f", "--fd=10", "-o", options, NULL};
 
-		if (asprintf(&source, "source=%s,sandbox=chroot,%s", dir ? dir : "/mnt",
-			     dir ? "cache=auto,xattr,flock,log_level=warn" :
-				   "cache=always,log_level=warn") < 0)
-			_exit(EXIT_TROUBLE);
-		argv[4] = source;
 		dup2(listener, FD_CTL);
 		dup2(log_fd, 2);
-		if (!dir)
-			make_view();
+		make_view(dir ? dir : "/", !dir);
 		become(log_fd, argv);
 	}
 	close(listener);
@@ -217,7 +227,7 @@ static int start_virtiofsd(const char *dir, int log_fd)
 
 static void start_machine(void)
 {
-	int ctl_pair[2], klog_pair[2], log_pair[2], fds[4] = { -1, -1, -1, -1 };
+	int ctl_pair[2], klog_pair[2], log_pair[2], fds[4] = {-1, -1, -1, -1};
 
 	make_pair(ctl_pair);
 	make_pair(klog_pair);
@@ -259,7 +269,7 @@ static void send_config(void)
 	char *cwd = getcwd(NULL, 0);
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	t = (struct lab_time){ .sec = now.tv_sec, .nsec = now.tv_nsec };
+	t = (struct lab_time){.sec = now.tv_sec, .nsec = now.tv_nsec};
 	lab_send(&out, LAB_TIME, 0, &t, sizeof(t));
 	if (share)
 		send_text(LAB_SHARE, share);
@@ -321,7 +331,7 @@ static void write_output(int i)
 	}
 	if (r < 0)
 		quit(EXIT_TROUBLE, "cannot write to standard %s: %s", i == 1 ? "output" : "error",
-		     strerror(-r));
+			strerror(-r));
 	done = before - output[i].len;
 	lab_send(&out, LAB_CREDIT, i, &done, sizeof(done));
 }
@@ -364,18 +374,20 @@ static int serve(void)
 		long left = timeout_s * 1000 - (now_ms() - start);
 		long boot_left = ready ? left : BOOT_LIMIT_MS - (now_ms() - start);
 		struct pollfd pfd[] = {
-			{ .fd = status < 0 ? ctl : -1, .events = POLLIN | (out.len ? POLLOUT : 0) },
-			{ .fd = klog.fd, .events = POLLIN },
-			{ .fd = chatter.fd, .events = POLLIN },
-			{ .fd = ready && status < 0 && input_open && input_credit ? 0 : -1, .events = POLLIN },
-			{ .fd = output[1].len ? 1 : -1, .events = POLLOUT },
-			{ .fd = output[2].len ? 2 : -1, .events = POLLOUT },
+			{.fd = status < 0 ? ctl : -1, .events = POLLIN | (out.len ? POLLOUT : 0)},
+			{.fd = klog.fd, .events = POLLIN},
+			{.fd = chatter.fd, .events = POLLIN},
+			{.fd = ready && status < 0 && input_open && input_credit ? 0 : -1,
+				.events = POLLIN},
+			{.fd = output[1].len ? 1 : -1, .events = POLLOUT},
+			{.fd = output[2].len ? 2 : -1, .events = POLLOUT},
 		};
 
 		if (left <= 0)
 			quit(EXIT_TIMEOUT, "stopped after %ld seconds (--timeout)", timeout_s);
 		if (boot_left <= 0)
-			quit(EXIT_TROUBLE, "the lab did not boot within %d seconds", BOOT_LIMIT_MS / 1000);
+			quit(EXIT_TROUBLE, "the lab did not boot within %d seconds",
+				BOOT_LIMIT_MS / 1000);
 		if (poll(pfd, 6, left < boot_left ? left : boot_left) < 0 && errno != EINTR)
 			quit(EXIT_TROUBLE, "cannot poll: %m");
 		log_read(&klog);
@@ -437,7 +449,7 @@ static void parse(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	static const int fatal[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
+	static const int fatal[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 	int fd = 0;
 
 	do { /* so that no socket gets a standard stream's number, nor one that QEMU is promised */
@@ -451,7 +463,7 @@ int main(int argc, char **argv)
 	}
 	signal(SIGPIPE, SIG_IGN);
 	for (size_t i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++) {
-		struct sigaction old, sa = { .sa_handler = on_signal };
+		struct sigaction old, sa = {.sa_handler = on_signal};
 
 		sigaction(fatal[i], NULL, &old);
 		if (old.sa_handler != SIG_IGN) /* nohup */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Process 1 of the lab: mounts what the command needs, runs it, and carries its standard streams and
- * its exit status over the virtio-serial port. lab-host is the other end; see lab-proto.h.
+ * Process 1 of the lab: mounts what the command needs, runs it, and carries its standard streams
+ * and its exit status over the virtio-serial port. lab-host is the other end; see lab-proto.h.
  */
 #define _GNU_SOURCE
 #include "lab-proto.h"
@@ -60,7 +60,8 @@ static void __attribute__((noreturn, format(printf, 1, 2))) fail(const char *fmt
 		pause();
 }
 
-/* Into the kernel's log, loud enough for the console: when a boot hangs, the last line says where. */
+/* Into the kernel's log, loud enough for the console: when a boot hangs, the last line says where.
+ */
 static void step(const char *what)
 {
 	char line[128];
@@ -103,7 +104,7 @@ static void make_dirs(const char *path)
 }
 
 static void do_mount(const char *what, const char *where, const char *type, unsigned long flags,
-		     const char *options)
+	const char *options)
 {
 	make_dirs(where);
 	if (mount(what, where, type, flags, options) < 0)
@@ -119,7 +120,8 @@ static void load_module(const char *path)
 	close(fd);
 }
 
-/* KVM's modules take most of a second to load: beside the mounting, not before it. Exit status 0: loaded. */
+/* KVM's modules take most of a second to load: beside the mounting, not before it. Exit status 0:
+ * loaded. */
 static pid_t start_loading_modules(const char *dir)
 {
 	struct dirent **list;
@@ -211,7 +213,7 @@ static void set_clock(const struct lab_msg *msg, const uint8_t *body)
 	if (msg->len != sizeof(t))
 		fail("bad message");
 	memcpy(&t, body, sizeof(t));
-	clock_settime(CLOCK_REALTIME, &(struct timespec){ .tv_sec = t.sec, .tv_nsec = t.nsec });
+	clock_settime(CLOCK_REALTIME, &(struct timespec){.tv_sec = t.sec, .tv_nsec = t.nsec});
 }
 
 static void read_config(void)
@@ -220,7 +222,7 @@ static void read_config(void)
 	struct lab_msg msg;
 
 	for (;;) {
-		struct pollfd pfd = { .fd = port, .events = POLLIN };
+		struct pollfd pfd = {.fd = port, .events = POLLIN};
 
 		while (!lab_next(&in, &msg, &body)) {
 			poll(&pfd, 1, -1);
@@ -250,22 +252,22 @@ static void mount_root(void)
 	make_dirs("/upper/up");
 	make_dirs("/upper/work");
 	do_mount("lab", ROOT, "overlay", 0,
-		 "lowerdir=/lower,upperdir=/upper/up,workdir=/upper/work,redirect_dir=on,volatile");
+		"lowerdir=/lower,upperdir=/upper/up,workdir=/upper/work,redirect_dir=on,volatile");
 }
 
-/* A fresh file system where the outside's content would be wrong, or where overlayfs would not do as
- * the place of another overlay's upper directory. */
+/* A fresh file system where the outside's content would be wrong, or where overlayfs would not do
+ * as the place of another overlay's upper directory. */
 static void mount_fresh(void)
 {
 	static const struct {
 		const char *path, *options;
 	} tmpfs[] = {
-		{ ROOT "/tmp", "size=75%,mode=1777" },
-		{ ROOT "/run", "size=75%,mode=755" },
-		{ ROOT "/var/tmp", "size=75%,mode=1777" },
-		{ ROOT "/var/lib/containers", "size=75%,mode=700" },
-		{ ROOT "/var/lib/containerd", "size=75%,mode=711" },
-		{ ROOT "/var/lib/docker", "size=75%,mode=710" },
+		{ROOT "/tmp", "size=75%,mode=1777"},
+		{ROOT "/run", "size=75%,mode=755"},
+		{ROOT "/var/tmp", "size=75%,mode=1777"},
+		{ROOT "/var/lib/containers", "size=75%,mode=700"},
+		{ROOT "/var/lib/containerd", "size=75%,mode=711"},
+		{ROOT "/var/lib/docker", "size=75%,mode=710"},
 	};
 
 	for (size_t i = 0; i < sizeof(tmpfs) / sizeof(tmpfs[0]); i++)
@@ -313,10 +315,11 @@ static const char *modules_dir(void)
 	return dir;
 }
 
-/* Paths of the outside that fresh file systems would hide stay visible when the host asks for them. */
+/* Paths of the outside that fresh file systems would hide stay visible when the host asks for them.
+ */
 static void set_up_root(void)
 {
-	static const char *const hidden[] = { "/tmp/", "/run/", "/var/tmp/" };
+	static const char *const hidden[] = {"/tmp/", "/run/", "/var/tmp/"};
 	int fds[64], modules_fd = -1;
 
 	mount_root();
@@ -341,19 +344,21 @@ static void set_up_root(void)
 static void enter_root(void)
 {
 	if (chdir(ROOT) < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 ||
-	    chdir("/") < 0)
+		chdir("/") < 0)
 		fail("cannot enter the root file system: %m");
 }
 
 static void mount_virtual(void)
 {
-	do_mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "gid=5,mode=620,ptmxmode=666");
+	do_mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
+		"gid=5,mode=620,ptmxmode=666");
 	do_mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777");
 	do_mount("mqueue", "/dev/mqueue", "mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
 	do_mount("cgroup2", "/sys/fs/cgroup", "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC,
-		 "nsdelegate,memory_recursiveprot");
+		"nsdelegate,memory_recursiveprot");
 	mount("bpf", "/sys/fs/bpf", "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=700");
-	mount("securityfs", "/sys/kernel/security", "securityfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+	mount("securityfs", "/sys/kernel/security", "securityfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+		NULL);
 }
 
 static void enable_controllers(void)
@@ -372,7 +377,8 @@ static void enable_controllers(void)
 	}
 }
 
-/* Device nodes whose first open loads their module: /dev/net/tun, /dev/loop-control, /dev/vhost-net... */
+/* Device nodes whose first open loads their module: /dev/net/tun, /dev/loop-control,
+ * /dev/vhost-net... */
 static void make_module_nodes(const char *dir)
 {
 	char path[4096], name[128], kind;
@@ -403,7 +409,7 @@ static void make_module_nodes(const char *dir)
 static void set_up_dev(void)
 {
 	if (symlink("/proc/self/fd", "/dev/fd") < 0 || symlink("fd/0", "/dev/stdin") < 0 ||
-	    symlink("fd/1", "/dev/stdout") < 0 || symlink("fd/2", "/dev/stderr") < 0)
+		symlink("fd/1", "/dev/stdout") < 0 || symlink("fd/2", "/dev/stderr") < 0)
 		fail("cannot make the links in /dev: %m");
 	make_module_nodes(modules_dir());
 }
@@ -411,7 +417,7 @@ static void set_up_dev(void)
 static void set_up_network(void)
 {
 	static const char hosts[] = "127.0.1.1 lab\n";
-	struct ifreq ifr = { .ifr_name = "lo" };
+	struct ifreq ifr = {.ifr_name = "lo"};
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
 	if (fd < 0 || ioctl(fd, SIOCGIFFLAGS, &ifr) < 0)
@@ -437,8 +443,8 @@ static void __attribute__((noreturn)) run_command(int fds[3])
 	setsid();
 	for (int i = 0; i < 3; i++)
 		dup2(fds[i], i);
-	setrlimit(RLIMIT_NOFILE, &(struct rlimit){ 1024, 524288 });
-	setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, RLIM_INFINITY });
+	setrlimit(RLIMIT_NOFILE, &(struct rlimit){1024, 524288});
+	setrlimit(RLIMIT_CORE, &(struct rlimit){0, RLIM_INFINITY});
 	environ = envs;
 	if (cwd && chdir(cwd) < 0) {
 		dprintf(2, "lab: cannot enter '%s': %m\n", cwd);
@@ -510,7 +516,8 @@ static void handle_messages(void)
 		else if (msg.type == LAB_DATA && s->fd >= 0)
 			lab_queue_put(&s->queue, body, msg.len);
 		else if (msg.type == LAB_DATA)
-			give_credit(0, msg.len); /* nobody reads it: swallow, as a closed pipe would */
+			give_credit(
+				0, msg.len); /* nobody reads it: swallow, as a closed pipe would */
 		lab_done(&in, &msg);
 	}
 }
@@ -548,7 +555,8 @@ static void pump_output(int i)
 
 /*
  * Nothing of the command may outlive it: background processes would hold its streams open, and what
- * they mapped of the shared directory is only sure to be out when they are gone. Returns 1 at that point.
+ * they mapped of the shared directory is only sure to be out when they are gone. Returns 1 at that
+ * point.
  */
 static int reap(pid_t command, int *ret_status)
 {
@@ -571,11 +579,11 @@ static void serve(pid_t command, int child_event)
 
 	while (!told || out.len) {
 		struct pollfd pfd[] = {
-			{ .fd = port, .events = POLLIN | (out.len ? POLLOUT : 0) },
-			{ .fd = child_event, .events = POLLIN },
-			{ .fd = streams[0].queue.len ? streams[0].fd : -1, .events = POLLOUT },
-			{ .fd = streams[1].credit ? streams[1].fd : -1, .events = POLLIN },
-			{ .fd = streams[2].credit ? streams[2].fd : -1, .events = POLLIN },
+			{.fd = port, .events = POLLIN | (out.len ? POLLOUT : 0)},
+			{.fd = child_event, .events = POLLIN},
+			{.fd = streams[0].queue.len ? streams[0].fd : -1, .events = POLLOUT},
+			{.fd = streams[1].credit ? streams[1].fd : -1, .events = POLLIN},
+			{.fd = streams[2].credit ? streams[2].fd : -1, .events = POLLIN},
 		};
 		char drain[64];
 
@@ -615,7 +623,7 @@ static void on_child(int sig)
 
 int main(void)
 {
-	struct sigaction sa = { .sa_handler = on_child, .sa_flags = SA_RESTART };
+	struct sigaction sa = {.sa_handler = on_child, .sa_flags = SA_RESTART};
 	pid_t loader, command;
 	int status;
 
@@ -635,6 +643,7 @@ int main(void)
 	enter_root();
 	step("mounting what belongs into it");
 	mount_virtual();
+	mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL); /* as systemd leaves it */
 	enable_controllers();
 	set_up_dev();
 	set_up_network();

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What lab-host (outside) and lab-init (process 1 of the lab) say to each other over one virtio-serial
- * port. A message is a struct lab_msg and len bytes. Both ends are ours and come from the same build, so
- * a broken message ends the lab; nothing here is a security boundary.
+ * What lab-host (outside) and lab-init (process 1 of the lab) say to each other over one
+ * virtio-serial port. A message is a struct lab_msg and len bytes. Both ends are ours and come from
+ * the same build, so a broken message ends the lab; nothing here is a security boundary.
  *
- * Flow control: each of the three streams starts with LAB_WINDOW bytes of credit; LAB_CREDIT gives back
- * what the receiver has passed on. So both ends can always read, and a slow reader of one stream holds
- * up neither the other streams nor the end of the lab.
+ * Flow control: each of the three streams starts with LAB_WINDOW bytes of credit; LAB_CREDIT gives
+ * back what the receiver has passed on. So both ends can always read, and a slow reader of one
+ * stream holds up neither the other streams nor the end of the lab.
  */
 #ifndef LAB_PROTO_H
 #define LAB_PROTO_H
@@ -23,13 +23,14 @@
 
 enum lab_msg_type {
 	/* host to lab, in this order, before anything else */
-	LAB_TIME = 1,   /* struct lab_time */
-	LAB_SHARE,      /* a path: mount the shared directory there */
-	LAB_MODULES,    /* a path: the directory to show as /lib/modules/<release> */
-	LAB_KEEP,       /* a path to keep visible even where a fresh file system would hide it; repeatable */
-	LAB_CWD,        /* a path */
-	LAB_ENV,        /* NAME=VALUE, any number of times */
-	LAB_ARG,        /* one word of the command, any number of times */
+	LAB_TIME = 1, /* struct lab_time */
+	LAB_SHARE,    /* a path: mount the shared directory there */
+	LAB_MODULES,  /* a path: the directory to show as /lib/modules/<release> */
+	LAB_KEEP, /* a path to keep visible even where a fresh file system would hide it; repeatable
+		   */
+	LAB_CWD,  /* a path */
+	LAB_ENV,  /* NAME=VALUE, any number of times */
+	LAB_ARG,  /* one word of the command, any number of times */
 	LAB_GO,
 	/* lab to host */
 	LAB_READY = 32, /* the command is about to run */
@@ -37,8 +38,8 @@ enum lab_msg_type {
 	LAB_EXIT,       /* uint32_t: exit status; the last message, after all output */
 	/* both ways */
 	LAB_DATA = 64,
-	LAB_EOF,        /* nothing more will come on this stream */
-	LAB_CREDIT,     /* uint32_t */
+	LAB_EOF,    /* nothing more will come on this stream */
+	LAB_CREDIT, /* uint32_t */
 };
 
 struct lab_msg {
@@ -86,15 +87,16 @@ static inline void lab_queue_drop(struct lab_queue *q, size_t len)
 
 static inline void lab_send(struct lab_queue *q, int type, int stream, const void *data, size_t len)
 {
-	struct lab_msg msg = { .type = type, .stream = stream, .len = len };
+	struct lab_msg msg = {.type = type, .stream = stream, .len = len};
 
 	lab_queue_put(q, &msg, sizeof(msg));
 	lab_queue_put(q, data, len);
 }
 
-/* The next whole message in q, or NULL when it is not there yet. *ret_body is valid until q changes. */
-static inline const struct lab_msg *lab_next(struct lab_queue *q, struct lab_msg *msg,
-					     const uint8_t **ret_body)
+/* The next whole message in q, or NULL when it is not there yet. *ret_body is valid until q
+ * changes. */
+static inline const struct lab_msg *lab_next(
+	struct lab_queue *q, struct lab_msg *msg, const uint8_t **ret_body)
 {
 	if (q->len < sizeof(*msg))
 		return NULL;
