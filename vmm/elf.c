@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/sendfile.h>
 #include <unistd.h>
 
 #include "lib/base.h"
@@ -33,6 +34,35 @@ static int pread_full(int fd, void *buf, uint64_t len, uint64_t off)
 		len -= (uint64_t)n;
 	}
 	return 0;
+}
+
+/*
+ * Fills [gpa, gpa + len), which is guest memory at p, from the file. Within the kernel where
+ * possible: bytes that go from the file's pages into the memfd's cost no fault and no zeroing of a
+ * page first.
+ */
+static int fill_memory(
+	int fd, const struct guest_mem *mem, uint64_t gpa, uint8_t *p, uint64_t len, uint64_t off)
+{
+	off_t in = (off_t)off, out = -1;
+
+	for (unsigned i = 0; mem->fd >= 0 && i < mem->n; i++)
+		if (gpa >= mem->region[i].gpa && gpa - mem->region[i].gpa < mem->region[i].bytes)
+			out = (off_t)(mem->region[i].fd_offset + (gpa - mem->region[i].gpa));
+	if (out >= 0 && lseek(mem->fd, out, SEEK_SET) == out) {
+		while (len) {
+			ssize_t n = sendfile(mem->fd, fd, &in, len);
+
+			if (n < 0 && errno == EINTR)
+				continue;
+			if (n <= 0)
+				break; /* at the end of the file, or not possible: pread() will tell
+					*/
+			p += n;
+			len -= (uint64_t)n;
+		}
+	}
+	return pread_full(fd, p, len, (uint64_t)in);
 }
 
 static int not_an_elf(int fd, struct err *err)
@@ -98,7 +128,7 @@ static int load_segment(int fd, const struct guest_mem *mem, uint64_t limit, con
 			") does not fit in guest memory: give the VM more memory",
 			i, (uint64_t)ph->p_paddr, end);
 	/* The rest, up to p_memsz, is fresh memory and zero already. */
-	r = pread_full(fd, p, ph->p_filesz, ph->p_offset);
+	r = fill_memory(fd, mem, ph->p_paddr, p, ph->p_filesz, ph->p_offset);
 	if (r == -EPIPE)
 		return err_plain(err, ENOEXEC, "segment %u is cut off: the file is incomplete", i);
 	if (r < 0)

@@ -20,7 +20,7 @@ struct elf_kernel {
 };
 
 /* 0 or -errno: -ENOEXEC for anything wrong with the file, named in err. Segments must lie in one
- * memory region, above LAYOUT_HIMEM and below `limit`. Uses pread() only. */
+ * memory region, above LAYOUT_HIMEM and below `limit`. Uses pread(), and sendfile() into a memfd. */
 int elf_load(int fd, const struct guest_mem *mem, uint64_t limit, struct elf_kernel *ret_k,
 	struct err *err);
 
