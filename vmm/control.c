@@ -137,10 +137,12 @@ static void serve(struct control *c, struct control_client *cl)
 			"the same build");
 		return;
 	}
-	cl->waiting = true;
-	if (c->request(c->opaque, token_of(c, cl), &req, &reply))
+	if (c->request(c->opaque, token_of(c, cl), &req, &reply)) {
 		send_reply(c, cl, req.type, &reply);
-	else if (watch(c, EPOLL_CTL_MOD, cl, 0) < 0) /* hang-up only: one request at a time */
+		return;
+	}
+	cl->waiting = true;
+	if (watch(c, EPOLL_CTL_MOD, cl, 0) < 0) /* hang-up only: one request at a time */
 		drop(cl);
 }
 

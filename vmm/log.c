@@ -16,6 +16,7 @@ static const char *const level_name[] = {"debug", "info", "warning", "error"};
 
 void log_init(struct log *l, int fd, bool json)
 {
+	tzset(); /* reads a file, once: later, in the jail, gmtime_r() will not */
 	*l = (struct log){
 		.fd = fd, .json = json, .budget = LOG_BURST_BYTES, .refilled_ns = timeline_now()};
 }
