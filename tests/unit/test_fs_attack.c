@@ -419,6 +419,58 @@ static void test_swap_race(void)
 	eq_int(escapes, 0, "the link was never followed");
 }
 
+/* A process of the host's that puts a directory of root's in the place of the one the guest has
+ * just made. */
+static void *replacer(void *arg)
+{
+	char a[512], b[512];
+
+	snprintf(a, sizeof(a), "%s", host("rootfs/victim"));
+	snprintf(b, sizeof(b), "%s", host("rootfs/made"));
+	while (!stop_swapping)
+		renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE);
+	return NULL;
+}
+
+static void test_owner_race(void)
+{
+	unsigned given = 0, refused = 0, made = 0;
+	struct fuse_entry_out e;
+	struct stat st;
+	pthread_t th;
+
+	mkdir(host("rootfs/victim"), 0700);
+	usleep(20000); /* older than the clock's tick */
+	stop_swapping = false;
+	pthread_create(&th, NULL, replacer, NULL);
+	for (int i = 0; i < 5000 && refused < 3; i++) {
+		int victim = open(host("rootfs/victim"), O_PATH | O_DIRECTORY | O_CLOEXEC), r;
+
+		c->uid = c->gid = 1000;
+		r = fsc_mkdir(c, c->rootfs, "made", 0755, &e);
+		c->uid = c->gid = 0;
+		made += r == 0;
+		refused += r == -ESTALE;
+		if (r == 0)
+			fsc_forget(c, e.nodeid, 1);
+		/* held since before the request: root's own, or the guest's of an earlier turn */
+		given += victim >= 0 && fstat(victim, &st) == 0 && st.st_mode == (S_IFDIR | 0700) &&
+			 st.st_uid;
+		if (victim >= 0)
+			close(victim);
+		fsc_remove(c, FUSE_RMDIR, c->rootfs, "made");
+		if (lstat(host("rootfs/victim"), &st) == 0 && st.st_mode == (S_IFDIR | 0700))
+			continue;
+		fsc_remove(c, FUSE_RMDIR, c->rootfs, "victim");
+		mkdir(host("rootfs/victim"), 0700);
+		usleep(11000);
+	}
+	stop_swapping = true;
+	pthread_join(th, NULL);
+	ok(made, "%u directories were made, %u had been replaced", made, refused);
+	eq_int(given, 0, "root's own was never given away");
+}
+
 /* Every operation that writes, on a mount that is read-only on the host. */
 static void test_read_only(void)
 {
@@ -589,6 +641,7 @@ static void run_on(const char *base, bool mounts)
 	test_fds_bounded();
 	test_fd_limit();
 	test_swap_race();
+	test_owner_race();
 	if (mounts)
 		test_read_only();
 	else

@@ -17,10 +17,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -28,6 +30,12 @@
 #include "vmm/virtio/fs/request.h"
 
 #define SUIDGID (S_ISUID | S_ISGID)
+
+/* True when the new file has the owner it should have: nothing to change. */
+static bool is_guests(const struct fs_req *req, const struct statx *stx, uint32_t dir_mode)
+{
+	return stx->stx_uid == req->in.uid && (stx->stx_gid == req->in.gid || dir_mode & S_ISGID);
+}
 
 /* Gives the new file `fd` (any descriptor) to the requester. dir_mode is its directory's. mode: as
  * asked for, for the bits that chown takes away. */
@@ -38,7 +46,7 @@ static int give_to_guest(
 	gid_t gid = req->in.gid == stx->stx_gid || dir_mode & S_ISGID ? (gid_t)-1 : req->in.gid;
 	char name[16];
 
-	if (uid == (uid_t)-1 && gid == (gid_t)-1)
+	if (is_guests(req, stx, dir_mode))
 		return 0;
 	if (fchownat(fd, "", uid, gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
@@ -59,12 +67,36 @@ static int dir_mode_of(const struct fs_node *dir, uint32_t *ret_mode)
 	return r;
 }
 
-static bool born_since(const struct statx *stx, const struct timespec *t0)
+/* File systems whose birth times are by this machine's clock. */
+static bool own_clock(int fd)
+{
+	struct statfs st;
+
+	if (fstatfs(fd, &st) < 0)
+		return false;
+	switch ((uint32_t)st.f_type) {
+	case EXT4_SUPER_MAGIC:
+	case XFS_SUPER_MAGIC:
+	case BTRFS_SUPER_MAGIC:
+	case F2FS_SUPER_MAGIC:
+	case TMPFS_MAGIC:
+	case OVERLAYFS_SUPER_MAGIC: return true;
+	default: return false;
+	}
+}
+
+/* Ours is root's, just born, and has no other name. Where birth times say nothing (network file
+ * systems: the server's clock), what remains is that nobody can have linked somebody's file here.
+ */
+static bool is_ours(
+	const struct fs_req *req, int fd, const struct statx *stx, const struct timespec *t0)
 {
 	const struct statx_timestamp *b = &stx->stx_btime;
 
-	if (!(stx->stx_mask & STATX_BTIME))
-		return S_ISDIR(stx->stx_mode) || stx->stx_nlink == 1; /* at least no hard link */
+	if (stx->stx_uid != req->t->uid || (!S_ISDIR(stx->stx_mode) && stx->stx_nlink != 1))
+		return false;
+	if (!(stx->stx_mask & STATX_BTIME) || !own_clock(fd))
+		return true;
 	return b->tv_sec > t0->tv_sec || (b->tv_sec == t0->tv_sec && b->tv_nsec >= t0->tv_nsec);
 }
 
@@ -82,10 +114,11 @@ static int adopt(struct fs_req *req, struct fs_node *dir, uint32_t type, const s
 	if (fd < 0)
 		return fd == -EMFILE ? -ENFILE : fd;
 	r = fs_statx(fd, &stx);
-	if (r == 0 && ((stx.stx_mode & S_IFMT) != type || !born_since(&stx, t0)))
-		r = -ESTALE; /* swapped for something else: not ours to give away */
 	if (r == 0)
 		r = dir_mode_of(dir, &dir_mode);
+	if (r == 0 && ((stx.stx_mode & S_IFMT) != type ||
+			      (!is_guests(req, &stx, dir_mode) && !is_ours(req, fd, &stx, t0))))
+		r = -ESTALE; /* swapped for something else: not ours to give away */
 	if (r == 0)
 		r = give_to_guest(req, fd, &stx, dir_mode, 0);
 	if (r < 0) {

@@ -44,6 +44,7 @@ struct fs_thread {
 	int proc_fd; /* /proc/thread-self/fd: descriptors opened again by number. Also this thread's
 			cwd */
 	mode_t umask;                          /* the thread's current one */
+	uid_t uid;                             /* owner of what it creates */
 	struct __user_cap_data_struct caps[2]; /* as they were at start: what "restore" means */
 	struct iovec iov[VIRTQ_SEGS_MAX];
 	uint8_t *arg;   /* FS_ARG_MAX + 1 */

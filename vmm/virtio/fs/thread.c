@@ -63,6 +63,7 @@ int fs_thread_enter(struct fs_thread *t, int jail_fd, struct err *err)
 		return err_set(err, errno, "cannot change to '/proc/thread-self/fd'");
 	if (syscall(SYS_capget, &hdr, t->caps) < 0)
 		return err_set(err, errno, "cannot read the file server's capabilities");
+	t->uid = geteuid();
 	umask(0);
 	t->umask = 0;
 	/* a write past RLIMIT_FSIZE is the guest's EFBIG, not our end */
