@@ -180,6 +180,8 @@ static void queue_registers(void)
 	eq_int(rd(VIRTIO_MMIO_QUEUE_READY), 0, "nor one far out");
 	wr(VIRTIO_MMIO_QUEUE_SEL, 1);
 	eq_int(rd(VIRTIO_MMIO_QUEUE_NUM_MAX), 64, "queue 1 has up to 64 entries");
+	wr(VIRTIO_MMIO_QUEUE_NUM, 128);
+	eq_int(t.queue[1].size, 0, "and no more");
 	wr(VIRTIO_MMIO_QUEUE_NUM, 32);
 	wr(VIRTIO_MMIO_QUEUE_DESC_LOW, 0x11111110);
 	wr(VIRTIO_MMIO_QUEUE_DESC_HIGH, 1);

@@ -23,8 +23,10 @@
 #define F_FAIL_ACTIVATE BIT64(0)
 #define F_FAULT_LATER   BIT64(1) /* kick() of queue 2 faults */
 #define F_SLOW          BIT64(2) /* kick() takes a while */
-#define FD_EVENT        0        /* an eventfd that the device watches in thread 1 */
-#define FD_SECOND       1        /* another one, which the event of the first unwatches */
+#define F_ENDLESS \
+	BIT64(3)    /* each chain is offered again at once, as by a driver that never stops */
+#define FD_EVENT  0 /* an eventfd that the device watches in thread 1 */
+#define FD_SECOND 1 /* another one, which the event of the first unwatches */
 
 static struct {
 	atomic_int in_kick, in_ctl, overlaps, kicks[3], pops[3], events[2], resets, activations;
@@ -101,6 +103,15 @@ static void test_reset(struct vdev *dev)
 	atomic_store(&seen.in_ctl, 0);
 }
 
+/* Plays the driver's part from inside: faster than any driver could. */
+static void offer_again(struct virtq *vq, uint16_t head)
+{
+	uint16_t idx = __atomic_load_n(&vq->avail->idx, __ATOMIC_RELAXED);
+
+	__atomic_store_n(&vq->avail->ring[idx % vq->size], head, __ATOMIC_RELAXED);
+	__atomic_store_n(&vq->avail->idx, (uint16_t)(idx + 1), __ATOMIC_RELEASE);
+}
+
 static int test_kick(struct vdev *dev, unsigned q)
 {
 	struct virtq_chain c;
@@ -116,6 +127,8 @@ static int test_kick(struct vdev *dev, unsigned q)
 		if (dev->features & F_SLOW)
 			nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 		virtq_push(&dev->vq[q], c.head, 0);
+		if (dev->features & F_ENDLESS)
+			offer_again(&dev->vq[q], c.head);
 	}
 	if (virtq_should_signal(&dev->vq[q]))
 		vdev_signal(dev);
@@ -151,8 +164,8 @@ static int test_event(struct vdev *dev, unsigned thread, uint64_t data, uint32_t
 static const struct vdev_ops ops = {
 	.name = "test",
 	.device_id = 999,
-	.queue_size = 64,
-	.features = F_FAIL_ACTIVATE | F_FAULT_LATER | F_SLOW,
+	.queue_size = 256, /* more than a turn */
+	.features = F_FAIL_ACTIVATE | F_FAULT_LATER | F_SLOW | F_ENDLESS,
 	.init = test_init,
 	.release = test_release,
 	.enter = test_enter,
@@ -162,7 +175,7 @@ static const struct vdev_ops ops = {
 	.reset = test_reset,
 };
 
-#define GOOD (~(F_FAIL_ACTIVATE | F_FAULT_LATER | F_SLOW))
+#define GOOD (~(F_FAIL_ACTIVATE | F_FAULT_LATER | F_SLOW | F_ENDLESS))
 
 static void setup(struct drv *d)
 {
@@ -296,17 +309,42 @@ static void exclusion(void)
 	struct drv_buf b = {.gpa = 0x200000, .len = 16};
 
 	for (int i = 0; i < 100; i++) {
-		if (!drv_start(&d, GOOD))
+		bool slow = i % 4 == 0; /* only thread 1 has work, and takes long over it */
+
+		if (!drv_start(&d, slow ? GOOD | F_SLOW : GOOD))
 			drv_die("start %d", i);
-		for (unsigned q = 0; q < 3; q++) {
+		for (unsigned q = slow; q < (slow ? 2 : 3); q++) {
 			for (int k = 0; k < 20; k++)
 				drv_put(&d, q, &b, 1);
 			drv_kick_hard(&d, q);
 		}
+		if (slow)
+			wait_for(&seen.pops[1], seen.pops[1] + 2);
 	}
 	drv_reset(&d);
 	eq_int(seen.overlaps, 0, "no kick overlaps a reset or an activation");
 	eq_int(seen.unaligned_active, 0, "queues are inactive when reset() runs");
+}
+
+/* Rings that are never empty, in both threads: control messages and events get their turn. */
+static void fairness(void)
+{
+	struct drv_buf b = {.gpa = 0x200000, .len = 16};
+	uint64_t t = timeline_now();
+	int before;
+
+	drv_start(&d, GOOD | F_ENDLESS);
+	before = seen.kicks[2];
+	for (unsigned q = 0; q < 3; q++) {
+		drv_put(&d, q, &b, 1);
+		drv_kick_hard(&d, q);
+	}
+	ok(wait_for(&seen.kicks[2], before + 10), "an endless ring does not starve another queue");
+	before = seen.events[0];
+	eventfd_write(d.dev.env.fd[FD_EVENT], 1);
+	ok(wait_for(&seen.events[0], before + 1), "nor a watched fd");
+	drv_reset(&d);
+	ok(!drv_needs_reset(&d) && timeline_now() - t < 10000000000u, "nor the reset");
 }
 
 /* More chains than a turn has: they come without further kicks. */
@@ -403,6 +441,7 @@ int main(void)
 	faults();
 	fault_interrupt();
 	exclusion();
+	fairness();
 	no_lost_kick();
 	stale_events();
 	failed_start();
