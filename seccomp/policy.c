@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "seccomp/policy.h"
+
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "lib/base.h"
+#include "seccomp/policy_program.h"
+
+#ifndef SYS_SECCOMP
+#define SYS_SECCOMP 1 /* si_code of SIGSYS: asm-generic/siginfo.h */
+#endif
+
+#if defined(__x86_64__)
+#define OUR_ARCH AUDIT_ARCH_X86_64
+#elif defined(__aarch64__)
+#define OUR_ARCH AUDIT_ARCH_AARCH64
+#else
+#error "no system-call policies for this architecture"
+#endif
+
+static int report_fd = -1;
+
+/* Of the calling thread, for the report: under its filter it could not ask for either. */
+static __thread const char *thread_kind;
+static __thread char thread_name[16];
+
+/* A line put together without stdio: this is a signal handler. */
+struct line {
+	char text[640];
+	size_t len;
+};
+
+static void add(struct line *l, const char *s)
+{
+	for (; *s && l->len < sizeof(l->text); s++)
+		l->text[l->len++] = *s;
+}
+
+static void add_number(struct line *l, uint64_t v, unsigned base)
+{
+	char digits[24];
+	int i = (int)sizeof(digits) - 1;
+
+	digits[i] = '\0';
+	do {
+		digits[--i] = "0123456789abcdef"[v % base];
+		v /= base;
+	} while (v);
+	if (base == 16)
+		add(l, "0x");
+	add(l, digits + i);
+}
+
+static void registers(const ucontext_t *uc, uint64_t arg[6])
+{
+#if defined(__x86_64__)
+	static const int reg[6] = {REG_RDI, REG_RSI, REG_RDX, REG_R10, REG_R8, REG_R9};
+
+	for (int i = 0; i < 6; i++)
+		arg[i] = (uint64_t)uc->uc_mcontext.gregs[reg[i]];
+#else
+	for (int i = 0; i < 6; i++)
+		arg[i] = uc->uc_mcontext.regs[i];
+#endif
+}
+
+static void describe(struct line *l, int nr, const uint64_t arg[6])
+{
+	const struct policy_syscall *s = NULL;
+	const char *kind = thread_kind ? thread_kind : "?";
+
+	if (nr >= 0 && (unsigned)nr < policy_n_syscalls && policy_syscalls[nr].name)
+		s = &policy_syscalls[nr];
+	add(l, "coracle-vmm: system call ");
+	add(l, s ? s->name : "?");
+	add(l, " (");
+	add_number(l, (unsigned)nr, 10);
+	add(l, ") is not allowed in thread '");
+	add(l, thread_name);
+	add(l, "', arguments");
+	for (int i = 0; i < 6; i++) {
+		add(l, " ");
+		add_number(l, arg[i], 16);
+	}
+	add(l, "; if it is legitimate, add to seccomp/");
+	add(l, kind);
+	add(l, ".policy: ");
+	add(l, s ? s->name : "?");
+	if (s && s->must_constrain >= 0) {
+		add(l, " int");
+		add_number(l, (unsigned)s->must_constrain, 10);
+		add(l, " == ");
+		add_number(l, (uint32_t)arg[s->must_constrain], 16);
+	}
+	add(l, " # who calls it, and why\n");
+}
+
+/*
+ * The call was not made. After the report the same call is made again: SIGSYS is blocked while its
+ * handler runs, and for a blocked one the kernel does what it does by default, it ends the process
+ * by that signal. So the end needs no system call that the policies would have to allow.
+ * syscalls: write
+ */
+static void on_sigsys(int signo, siginfo_t *si, void *context)
+{
+	struct line l = {.len = 0};
+	uint64_t arg[6];
+
+	if (si->si_code == SYS_SECCOMP) {
+		registers(context, arg);
+		describe(&l, si->si_syscall, arg);
+		if (report_fd >= 0 && write(report_fd, l.text, l.len) < 0)
+			l.len = 0; /* nobody else to tell */
+		syscall(si->si_syscall, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]);
+	}
+	for (;;)
+		_exit(128 + SIGSYS); /* sent by somebody, with kill(2) */
+}
+
+int policy_init(int fd, struct err *err)
+{
+	struct sigaction sa = {.sa_sigaction = on_sigsys, .sa_flags = SA_SIGINFO};
+	sigset_t set;
+	int r;
+
+	report_fd = fd;
+	sigemptyset(&set);
+	sigaddset(&set, SIGSYS);
+	r = pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	if (r)
+		return err_set(err, r, "cannot unblock SIGSYS");
+	if (sigaction(SIGSYS, &sa, NULL) < 0)
+		return err_set(err, errno, "cannot handle SIGSYS");
+	tzset(); /* glibc reads /etc/localtime at the first gmtime_r() or strftime(): now, not later
+		  */
+	return 0;
+}
+
+static const struct policy_program *find(const char *kind)
+{
+	for (unsigned i = 0; i < policy_n_programs; i++) {
+		if (!strcmp(policy_programs[i].kind, kind))
+			return &policy_programs[i];
+	}
+	return NULL;
+}
+
+int policy_install(const char *kind, struct err *err)
+{
+	const struct policy_program *p = find(kind);
+	struct sock_fprog prog;
+
+	if (!p)
+		return err_set(err, ENOENT, "no system-call policy '%s'", kind);
+	BUG_ON(p->audit_arch != OUR_ARCH);
+	prog = (struct sock_fprog){
+		.len = p->len, .filter = (struct sock_filter *)(uintptr_t)p->code};
+	thread_kind = p->kind;
+	if (prctl(PR_GET_NAME, thread_name) < 0)
+		return err_set(err, errno, "cannot read the thread's name");
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return err_set(err, errno, "cannot give up new privileges");
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog) < 0)
+		return err_set(err, errno, "cannot install the system-call policy '%s'", kind);
+	return 0;
+}
