@@ -254,8 +254,8 @@ static void dispatch(struct worker_thread *t, const struct epoll_event *ev)
 	} else if (IS_KICK(data)) {
 		unsigned q = (unsigned)(data - DATA_KICK);
 
-		drain(dev->env.kick_fd[q]); /* before the ring is looked at, or a kick could be lost
-					     */
+		/* Before the ring is looked at, or a kick could be lost. */
+		drain(dev->env.kick_fd[q]);
 		t->pending |= BIT(q);
 	} else if (!atomic_load(&t->stale)) {
 		r = dev->ops->event ? dev->ops->event(dev, t->index, data, ev->events) : 0;
@@ -308,7 +308,6 @@ static void serve(struct worker_thread *t)
 
 		atomic_store(&t->stale, false);
 		n = epoll_wait(t->epoll_fd, ev, TURN_EVENTS, t->pending ? 0 : -1);
-
 		if (n < 0)
 			n = 0; /* EINTR only: a stop and continue of the process */
 		turn(t, ev, n);
