@@ -9,8 +9,8 @@
  *	return err_wrap(err, "cannot read the bundle");	// "cannot read the bundle: cannot open ..."
  *
  * Messages are lower case with no full stop; err_set() appends ": strerror" when errnum is
- *non-zero. A function either fills an err or logs, never both. No allocation; safe in every process
- *of ours.
+ * non-zero. A function either fills an err or logs, never both. No allocation; safe in every process
+ * of ours.
  */
 #ifndef LIB_ERR_H
 #define LIB_ERR_H

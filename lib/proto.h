@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The host-guest protocol (docs/protocol.md): frames on one vsock stream, the control channel,
- *which coracle-init opens to (VMADDR_CID_HOST, PROTO_PORT_CONTROL) as the first thing it does.
- *Standard streams are vsock streams of their own on the ports below. Both ends are written against
- *this header alone and take every byte of the other as hostile. Integers are little endian.
+ * which coracle-init opens to (VMADDR_CID_HOST, PROTO_PORT_CONTROL) as the first thing it does.
+ * Standard streams are vsock streams of their own on the ports below. Both ends are written against
+ * this header alone and take every byte of the other as hostile. Integers are little endian.
  *
  *	guest                                 host
  *	HELLO{version, times}        ->
@@ -12,8 +12,7 @@
  *	STARTED{times} | FAILED{...} ->        (execve succeeded or failed)
  *	                             <-        SIGNAL{id, signo}
  *	SIGNALED{id, errnum}         ->
- *	EXITED{status, times}        ->        (every stdio byte sent, file data synced; the VMM
- *ends)
+ *	EXITED{status, times}        ->        (every stdio byte sent, file data synced)
  */
 #ifndef LIB_PROTO_H
 #define LIB_PROTO_H

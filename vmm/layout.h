@@ -5,11 +5,12 @@
  *	from		to		what
  *	0x00000500	0x00000530	GDT of the boot processor
  *	0x00007000	0x00008000	zero page (struct boot_params)
- *	0x00009000	0x0000c000	page tables of the boot processor: PML4, PDPT, 512 large
- *pages (1 GiB) 0x00020000	0x00020800	kernel command line 0x0009fc00	0x000a0000	MP
- *table (reserved in e820; Linux looks for it in this kilobyte) 0x00100000	LOW END
- *RAM, the kernel at 16 MiB (from its ELF header), initial cpio at the end 0xc0000000	0xffffffff
- *hole for devices: 0xd0000000	+ n * 4 KiB	  virtio-mmio window of device n, GSI 5 + n
+ *	0x00009000	0x0000c000	page tables of the boot processor: PML4, PDPT, 512 large pages (1 GiB)
+ *	0x00020000	0x00020800	kernel command line
+ *	0x0009fc00	0x000a0000	MP table (reserved in e820; Linux looks for it in this kilobyte)
+ *	0x00100000	LOW END		RAM: the kernel at 16 MiB (from its ELF header), the cpio at the end
+ *	0xc0000000	0xffffffff	hole for devices:
+ *	0xd0000000	+ n * 4 KiB	  virtio-mmio window of device n, GSI 5 + n
  *	0xfec00000	  + 4 KiB	  IOAPIC (KVM)
  *	0xfee00000	  + 4 KiB	  local APIC (KVM)
  *	0xfffbc000	  + 4 KiB	  KVM's identity map (old VMX without unrestricted guests)

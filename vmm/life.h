@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The life of a container, from the guest's first instruction to the VMM's exit status: a state
- *machine in the main thread, driven by the guest's control channel (lib/proto.h), the control
- *socket (lib/control.h), signals, the guest's log and the vCPUs' end. It owns no device and no
- *memory of the guest.
+ * machine in the main thread, driven by the guest's control channel (lib/proto.h), the control
+ * socket (lib/control.h), signals, the guest's log and the vCPUs' end. It owns no device and no
+ * memory of the guest.
  *
  * Exit status of the VMM, which is what an engine's wait() sees:
- *	0..255	the container's process ended with it; 128+N: signal N ended it, or N was sent
- *before start 1, 126, 127  the container could not be prepared or its program not executed, as runc
- *	255	the VM failed under a running or created container (panic, triple fault, KVM error);
- *the log and the report say why
+ *	0..255		the container's process ended with it
+ *	128+N		signal N ended it, or was sent before start
+ *	1, 126, 127	the container could not be prepared or its program not executed, as runc
+ *	255		the VM failed under a created or running container (panic, triple fault, KVM
+ *			error); the log and the report say why
  *
  * SIGKILL gives the guest LIFE_KILL_GRACE_MS to end the process the normal way, so that what it
- *wrote is in files and pipes, then ends the VM whether the guest answers or not. Before start the
- *VM ends at once.
+ * wrote is in files and pipes, then ends the VM whether the guest answers or not. Before start the
+ * VM ends at once.
  */
 #ifndef VMM_LIFE_H
 #define VMM_LIFE_H

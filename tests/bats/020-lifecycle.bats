@@ -102,7 +102,7 @@ load common
 @test "run passes the signals on that it gets" {
 	need_kvm
 	new_bundle sh -c 'trap "exit 8" USR1; echo up; while :; do sleep 0.1; done'
-	"$CORACLE" --root "$root" run --bundle "$bundle" "$id" >"$BATS_TEST_TMPDIR/out" &
+	"$CORACLE_BIN" --root "$root" run --bundle "$bundle" "$id" >"$BATS_TEST_TMPDIR/out" &
 	until_true 20 grep -q up "$BATS_TEST_TMPDIR/out"
 	kill -USR1 $!
 	wait $! || got=$?
@@ -113,7 +113,7 @@ load common
 @test "a signal to the VMM's own pid goes to the program, as engines expect of a container's pid" {
 	need_kvm
 	new_bundle sh -c 'trap "exit 9" TERM; echo up; while :; do sleep 0.1; done'
-	"$CORACLE" --root "$root" run --pid-file "$BATS_TEST_TMPDIR/pid" --bundle "$bundle" "$id" >"$BATS_TEST_TMPDIR/out" &
+	"$CORACLE_BIN" --root "$root" run --pid-file "$BATS_TEST_TMPDIR/pid" --bundle "$bundle" "$id" >"$BATS_TEST_TMPDIR/out" &
 	until_true 20 grep -q up "$BATS_TEST_TMPDIR/out"
 	kill -TERM "$(cat "$BATS_TEST_TMPDIR/pid")"
 	wait $! || got=$?
@@ -133,7 +133,7 @@ load common
 @test "SIGKILL ends a program that ignores everything" {
 	need_kvm
 	new_bundle sh -c 'trap "" TERM INT HUP; echo up; while :; do sleep 0.1; done'
-	"$CORACLE" --root "$root" run --bundle "$bundle" "$id" >"$BATS_TEST_TMPDIR/out" &
+	"$CORACLE_BIN" --root "$root" run --bundle "$bundle" "$id" >"$BATS_TEST_TMPDIR/out" &
 	until_true 20 grep -q up "$BATS_TEST_TMPDIR/out"
 	coracle kill "$id" TERM
 	coracle kill "$id" KILL
@@ -166,7 +166,7 @@ load common
 	need_kvm
 	new_bundle sleep 1000
 	for delay in 0.02 0.1 0.3 0.6; do
-		"$CORACLE" --root "$root" create --bundle "$bundle" "$id" </dev/null >/dev/null 2>&1 &
+		"$CORACLE_BIN" --root "$root" create --bundle "$bundle" "$id" </dev/null >/dev/null 2>&1 &
 		sleep "$delay" # where in its life create dies is the point: any place must do
 		kill -9 $! 2>/dev/null || true
 		wait $! || true

@@ -4,7 +4,7 @@
 bats_require_minimum_version 1.5.0
 load common
 
-run_plain() { "$CORACLE" --root "$root" run --bundle "$bundle" "$id"; }
+run_plain() { "$CORACLE_BIN" --root "$root" run --bundle "$bundle" "$id"; }
 
 @test "standard output and standard error stay apart" {
 	need_kvm

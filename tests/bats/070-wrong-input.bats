@@ -114,7 +114,7 @@ refuse() {
 	refuse 1 "ELF"
 	echo "#!/bin/sh" >"$BATS_TEST_TMPDIR/k"
 	refuse 1 "ELF"
-	head -c 100000 "${CORACLE%/bin/*}/libexec/coracle/vmlinux" >"$BATS_TEST_TMPDIR/k"
+	head -c 100000 "${CORACLE_BIN%/bin/*}/libexec/coracle/vmlinux" >"$BATS_TEST_TMPDIR/k"
 	refuse 1 "kernel"
 	{
 		head -c 514 /dev/zero
@@ -128,7 +128,7 @@ refuse() {
 	new_bundle true
 	need_kvm
 	run unshare --mount sh -c 'mount -t tmpfs tmpfs /dev && "$@"' sh \
-		"$CORACLE" --root "$root" run --bundle "$bundle" "$id"
+		"$CORACLE_BIN" --root "$root" run --bundle "$bundle" "$id"
 	fails 1 "no /dev/kvm"
 	left_nothing
 }

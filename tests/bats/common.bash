@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash disable=SC2016,SC2119,SC2120,SC2154
 # What the bats files share. They run as root in the lab (tools/test lab), or on any machine with a real
-# /dev/kvm given CORACLE (the program) and CORACLE_ROOTFS (a Debian root file system, see tools/rootfs).
+# /dev/kvm given CORACLE_BIN (the program) and CORACLE_ROOTFS (a Debian root file system, see tools/rootfs).
 
 # A test that needs KVM skips without one; REQUIRE_KVM=1 makes that a failure.
 need_kvm() {
@@ -12,7 +12,7 @@ need_kvm() {
 
 # Every test gets a state root, a bundle directory and an id of its own, and must leave nothing.
 setup() {
-	: "${CORACLE:?}" "${CORACLE_ROOTFS:?}"
+	: "${CORACLE_BIN:?}" "${CORACLE_ROOTFS:?}"
 	root=$BATS_TEST_TMPDIR/state
 	bundle=$BATS_TEST_TMPDIR/bundle
 	id=t$BATS_TEST_NUMBER-$$
@@ -28,13 +28,13 @@ teardown() {
 	! pgrep -a coracle-vmm || { echo "a VMM was left behind" && pkill -9 coracle-vmm && return 1; }
 }
 
-coracle() { "$CORACLE" --root "$root" "$@"; }
+coracle() { "$CORACLE_BIN" --root "$root" "$@"; }
 
 # new_bundle CMD [ARG…]: a default spec that runs CMD as root on the Debian root file system (written to
 # by no test that uses it so; see own_rootfs).
 new_bundle() {
 	rm -f "$bundle/config.json"
-	"$CORACLE" spec --bundle "$bundle"
+	"$CORACLE_BIN" spec --bundle "$bundle"
 	edit '.process.terminal = false | .root.path = $ENV.CORACLE_ROOTFS
 		| .annotations["coracle.vm.vcpus"] = "1" | .annotations["coracle.vm.memory"] = "256M"'
 	set_args "$@"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Runs coracle-vmm without `coracle`: makes the configuration, the descriptors and a minimal
- *specification, waits until the container is created, starts it, waits for the end. For the boot
- *test (flat guests) and for looking at one real guest:
+ * specification, waits until the container is created, starts it, waits for the end. For the boot
+ * test (flat guests) and for looking at one real guest:
  *
  *	run_vmm --vmm V --kernel K --init I --share DIR [--memory MIB] [--vcpus N] [--timeout MS]
  *[--debug]
@@ -10,7 +10,7 @@
  *[ARG...]
  *
  * DIR holds rootfs/. Exit status: the VMM's. What the VMM reported is told on standard error, line
- *by line: "ready", "failed: TEXT", "ended N: TEXT", "guest log: ...".
+ * by line: "ready", "failed: TEXT", "ended N: TEXT", "guest log: ...".
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -3,11 +3,11 @@
  * FUSE requests. An input is a sequence of records
  *	u8 op, u8 node, u8 handle, u8 shape, le16 length, payload
  * that become requests on a small tree: node and handle choose among those the server has given
- *out, so that most requests get past the first checks; shape picks the room for the reply and how
- *the buffers are cut. After each input the tables must be empty again and every descriptor closed.
+ * out, so that most requests get past the first checks; shape picks the room for the reply and how
+ * the buffers are cut. After each input the tables must be empty again and every descriptor closed.
  *
  * The server runs in a thread of its own, whose root is the tree (a tmpfs, as root), so that a bug
- *it finds harms nothing.
+ * it finds harms nothing.
  */
 #include <dirent.h>
 #include <errno.h>
