@@ -5,18 +5,6 @@
 
 #include "seccomp/policy.h"
 
-#ifdef CORACLE_NO_POLICY /* a tree without seccomp/policy.c yet */
-int policy_init(int report_fd, struct err *err)
-{
-	return 0;
-}
-
-int policy_install(const char *kind, struct err *err)
-{
-	return 0;
-}
-#endif
-
 int jail_init(int log_fd, struct err *err)
 {
 	return policy_init(log_fd >= 0 ? log_fd : STDERR_FILENO, err);

@@ -31,11 +31,10 @@
 #include "vmm/vcpu.h"
 
 #define LIFE_KILL_GRACE_MS 1000
-#define LIFE_LAST_WORDS_MS \
-	1000 /* from the control channel's end to the panic that should explain it */
-#define LIFE_ANSWER_MS   10000 /* for a SIGNAL to be SIGNALED */
-#define LIFE_SIGNALS_MAX CONTROL_CLIENTS_MAX
-#define LIFE_STATUS_VM   255
+#define LIFE_LAST_WORDS_MS 1000  /* from the control channel's end to the panic that explains it */
+#define LIFE_ANSWER_MS     10000 /* for a SIGNAL to be SIGNALED */
+#define LIFE_SIGNALS_MAX   CONTROL_CLIENTS_MAX
+#define LIFE_STATUS_VM     255
 
 enum life_state {
 	LIFE_BOOTING,   /* waiting for HELLO */

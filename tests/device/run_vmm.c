@@ -5,9 +5,8 @@
  * test (flat guests) and for looking at one real guest:
  *
  *	run_vmm --vmm V --kernel K --init I --share DIR [--memory MIB] [--vcpus N] [--timeout MS]
- *[--debug]
- *		[--log FILE] [--cmdline WORDS] [--timeline] [--kill SIGNAL[@created]] [--uid N] -- CMD
- *[ARG...]
+ *		[--debug] [--log FILE] [--cmdline WORDS] [--timeline] [--kill SIGNAL[@created]]
+ *		[--uid N] -- CMD [ARG...]
  *
  * DIR holds rootfs/. Exit status: the VMM's. What the VMM reported is told on standard error, line
  * by line: "ready", "failed: TEXT", "ended N: TEXT", "guest log: ...".

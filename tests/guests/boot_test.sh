@@ -1,0 +1,68 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# boot_test.sh RUN_VMM CORACLE_VMM GUESTS: boots each flat guest and looks at what the VMM reports. TAP.
+set -uo pipefail
+
+run_vmm=$1 vmm=$2 guests=$3
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir "$work/rootfs"
+count=0
+failures=0
+
+# The file server changes its root: that wants root.
+if [[ ! -r /dev/kvm || ! -w /dev/kvm || $(id -u) != 0 ]]; then
+	if [[ ${REQUIRE_KVM:-} ]]; then
+		echo "not ok 1 - /dev/kvm is there, and we are root"
+		echo "1..1"
+		exit 1
+	fi
+	echo "1..0 # SKIP needs root and a /dev/kvm that may be opened"
+	exit 0
+fi
+
+check() # what, condition's result
+{
+	local verdict=ok
+
+	((count++))
+	if (($2)); then
+		verdict="not ok"
+		((failures++))
+	fi
+	echo "$verdict $count - $1"
+	if (($2)); then
+		sed 's/^/# /' "$work/out"
+	fi
+}
+
+# boot GUEST STATUS TEXT [OPTION...]: the VMM must exit with STATUS and report TEXT.
+boot()
+{
+	local guest=$1 status=$2 text=$3 got
+
+	shift 3
+	timeout -k 5 60 "$run_vmm" --vmm "$vmm" --kernel "$guests/$guest" --init /proc/self/exe \
+		--share "$work" "$@" -- /bin/true >"$work/out" 2>&1
+	got=$?
+	check "$guest ${*}: exits with $status" $((got != status))
+	grep -qF -- "$text" "$work/out"
+	check "$guest ${*}: reports '$text'" $?
+}
+
+boot triple_fault 1 "failed 1: the VM stopped: vCPU 0: triple fault"
+boot triple_fault 1 "failed 1: the VM stopped: vCPU 0: triple fault" --vcpus 16
+boot ports 1 "Kernel panic - not syncing: ports read all ones" --debug
+boot ports 1 "failed 1: the VM stopped: vCPU 0: triple fault" # no serial port unless asked
+boot mmio 1 "Kernel panic - not syncing: windows are as they must be" --debug
+boot mmio 1 "Kernel panic - not syncing: windows are as they must be" --debug --memory 4096
+boot spin 1 "was not ready within 500 ms: coracle-init did not call" --timeout 500
+boot spin 1 "was not ready within 500 ms: coracle-init did not call" --timeout 500 --vcpus 4
+guests=/bin
+boot sh 1 "failed 1: cannot load the guest kernel: it is of ELF type 3, not an executable (2)"
+guests=/etc
+boot passwd 1 "failed 1: cannot load the guest kernel: it is not an ELF file"
+
+echo "1..$count"
+exit $((failures != 0))
