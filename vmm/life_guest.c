@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -90,6 +91,9 @@ static void on_ready(struct life *l, const void *payload)
 	mark_guest(l, TL_ROOTFS, le64toh(m.now_ns), le64toh(m.rootfs_ns));
 	l->deadline_ns[DEADLINE_BOOT] = 0;
 	l->state = LIFE_CREATED;
+	/* From here on the container outlives the command that made it. Before the report: the command
+	 * may be gone as soon as it has read that. */
+	prctl(PR_SET_PDEATHSIG, 0);
 	report_send(l->report_fd, VMM_READY, NULL, 0, NULL, &l->tl);
 	l->ready_reported = true;
 }
@@ -151,9 +155,9 @@ static void on_exited(struct life *l, const void *payload)
 
 	memcpy(&m, payload, sizeof(m));
 	status = le32toh((uint32_t)m.status);
-	if (l->state != LIFE_RUNNING || status > STATUS_MAX) {
-		broken(l,
-			l->state != LIFE_RUNNING ? "EXITED out of turn" : "EXITED with no status");
+	/* CREATED: something in the guest (its OOM killer) ended the process before it was started. */
+	if ((l->state != LIFE_RUNNING && l->state != LIFE_CREATED) || status > STATUS_MAX) {
+		broken(l, status > STATUS_MAX ? "EXITED with no status" : "EXITED out of turn");
 		return;
 	}
 	timeline_mark(&l->tl, TL_EXIT);
