@@ -14,7 +14,7 @@
 #include "init/sys.h"
 #include "lib/cleanup.h"
 
-#define SEAL_MAX                                                                                   \
+#define SEAL_MAX \
 	64 /* read-only tmpfs mounts of one container; each holds a descriptor until mounts_seal() \
 	    */
 

@@ -26,9 +26,9 @@ static void show_file(const char *path, const char *const *want)
 
 int main(void)
 {
-	static const char *const fields[] = { "MemTotal", "MemFree", "MemAvailable", "Slab",
-					      "Percpu", NULL };
-	static const char *const any[] = { "", NULL };
+	static const char *const fields[] = {
+		"MemTotal", "MemFree", "MemAvailable", "Slab", "Percpu", NULL};
+	static const char *const any[] = {"", NULL};
 	struct timespec ts, real;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
@@ -38,7 +38,7 @@ int main(void)
 	mount("proc", "/proc", "proc", 0, NULL);
 	mount("sysfs", "/sys", "sysfs", 0, NULL);
 	printf("bootcost: init at %ld.%06ld s, %ld CPUs, wall clock %ld\n", (long)ts.tv_sec,
-	       ts.tv_nsec / 1000, sysconf(_SC_NPROCESSORS_ONLN), (long)real.tv_sec);
+		ts.tv_nsec / 1000, sysconf(_SC_NPROCESSORS_ONLN), (long)real.tv_sec);
 	show_file("/proc/meminfo", fields);
 	show_file("/proc/version", any);
 	show_file("/sys/devices/system/clocksource/clocksource0/current_clocksource", any);

@@ -29,23 +29,22 @@ typedef void (*udata_cb)(unsigned int vcpu, void *data);
 typedef void (*exit_cb)(qemu_plugin_id_t id, void *data);
 
 extern void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t id, tb_trans_cb cb);
-extern void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *tb, udata_cb cb,
-						 enum qemu_plugin_cb_flags flags, void *data);
+extern void qemu_plugin_register_vcpu_tb_exec_cb(
+	struct qemu_plugin_tb *tb, udata_cb cb, enum qemu_plugin_cb_flags flags, void *data);
 extern void qemu_plugin_register_atexit_cb(qemu_plugin_id_t id, exit_cb cb, void *data);
 extern size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
 extern uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *tb);
-extern struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb,
-							size_t idx);
+extern struct qemu_plugin_insn *qemu_plugin_tb_get_insn(
+	const struct qemu_plugin_tb *tb, size_t idx);
 extern const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *insn);
 extern size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *insn);
 
 __attribute__((visibility("default"))) int qemu_plugin_version = 1;
-__attribute__((visibility("default"))) int qemu_plugin_install(qemu_plugin_id_t id,
-							       const void *info, int argc,
-							       char **argv);
+__attribute__((visibility("default"))) int qemu_plugin_install(
+	qemu_plugin_id_t id, const void *info, int argc, char **argv);
 
 #define KERNEL_MAP 0xffffffff80000000ULL
-#define USER_TOP 0x0000800000000000ULL
+#define USER_TOP   0x0000800000000000ULL
 
 #define CHAIN_DEPTH 6
 
@@ -60,7 +59,7 @@ struct symbol {
 	uint64_t addr;
 	uint64_t insns;
 	uint64_t string; /* of them, repeated iterations of a string instruction */
-	uint64_t first;	 /* total when it was first entered, plus one */
+	uint64_t first;  /* total when it was first entered, plus one */
 	bool landmark;
 	char *name;
 	struct symbol *caller; /* at the last entry */
@@ -75,13 +74,36 @@ struct block {
 };
 
 static const char *const landmarks[] = {
-	"pvh_start_xen", "startup_64", "x86_64_start_kernel", "start_kernel", "setup_arch",
-	"setup_per_cpu_areas", "mm_core_init", "sched_init", "rcu_init", "init_IRQ", "time_init",
-	"console_init", "arch_cpu_finalize_init", "alternative_instructions", "vfs_caches_init",
-	"rest_init", "kernel_init", "kernel_init_freeable", "smp_init", "page_alloc_init_late",
-	"do_basic_setup", "driver_init", "populate_rootfs", "do_populate_rootfs",
-	"wait_for_initramfs", "free_initmem", "mark_rodata_ro", "pti_finalize",
-	"run_init_process", "kernel_execve",
+	"pvh_start_xen",
+	"startup_64",
+	"x86_64_start_kernel",
+	"start_kernel",
+	"setup_arch",
+	"setup_per_cpu_areas",
+	"mm_core_init",
+	"sched_init",
+	"rcu_init",
+	"init_IRQ",
+	"time_init",
+	"console_init",
+	"arch_cpu_finalize_init",
+	"alternative_instructions",
+	"vfs_caches_init",
+	"rest_init",
+	"kernel_init",
+	"kernel_init_freeable",
+	"smp_init",
+	"page_alloc_init_late",
+	"do_basic_setup",
+	"driver_init",
+	"populate_rootfs",
+	"do_populate_rootfs",
+	"wait_for_initramfs",
+	"free_initmem",
+	"mark_rodata_ro",
+	"pti_finalize",
+	"run_init_process",
+	"kernel_execve",
 };
 
 static struct symbol *syms, *last;
@@ -125,7 +147,7 @@ static struct symbol *find(uint64_t addr)
 /* Called when sym is entered at its first instruction: remembers from where. */
 static void entered(struct symbol *sym, struct symbol *from)
 {
-	struct symbol *callers[CHAIN_DEPTH] = { NULL }, *s = from;
+	struct symbol *callers[CHAIN_DEPTH] = {NULL}, *s = from;
 	struct chain *c;
 
 	sym->caller = from;
@@ -292,7 +314,7 @@ static bool load_map(const char *path)
 			if (!syms)
 				abort();
 		}
-		syms[n_syms++] = (struct symbol){ .addr = addr, .name = strdup(name) };
+		syms[n_syms++] = (struct symbol){.addr = addr, .name = strdup(name)};
 	}
 	fclose(f);
 	qsort(syms, n_syms, sizeof(*syms), by_addr);

@@ -47,7 +47,8 @@ enum gcap_set {
 #define GPROC_TERMINAL      BIT(1)
 #define GPROC_HAS_UMASK     BIT(2)
 #define GPROC_HAS_OOM_SCORE BIT(3)
-#define GPROC_HAS_CAPS      BIT(4) /* without it: all sets empty, as runc treats missing capabilities \
+#define GPROC_HAS_CAPS \
+	BIT(4) /* without it: all sets empty, as runc treats missing capabilities \
 				    */
 #define GPROC_STDIN_NULL  BIT(5) /* the caller's stream was closed: /dev/null in the guest */
 #define GPROC_STDOUT_NULL BIT(6)

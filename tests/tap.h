@@ -14,8 +14,8 @@
 
 static int tap_count, tap_failures;
 
-__attribute__((format(printf, 4, 5), unused)) static bool tap_ok(bool pass, const char *file, int line,
-	const char *fmt, ...)
+__attribute__((format(printf, 4, 5), unused)) static bool tap_ok(
+	bool pass, const char *file, int line, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -32,8 +32,8 @@ __attribute__((format(printf, 4, 5), unused)) static bool tap_ok(bool pass, cons
 	return pass;
 }
 
-__attribute__((unused)) static bool tap_eq_int(intmax_t got, intmax_t want, const char *file, int line,
-	const char *what)
+__attribute__((unused)) static bool tap_eq_int(
+	intmax_t got, intmax_t want, const char *file, int line, const char *what)
 {
 	bool pass = tap_ok(got == want, file, line, "%s", what);
 
@@ -42,8 +42,8 @@ __attribute__((unused)) static bool tap_eq_int(intmax_t got, intmax_t want, cons
 	return pass;
 }
 
-__attribute__((unused)) static bool tap_eq_str(const char *got, const char *want, const char *file,
-	int line, const char *what)
+__attribute__((unused)) static bool tap_eq_str(
+	const char *got, const char *want, const char *file, int line, const char *what)
 {
 	bool pass = tap_ok(got && want && !strcmp(got, want), file, line, "%s", what);
 
@@ -52,11 +52,13 @@ __attribute__((unused)) static bool tap_eq_str(const char *got, const char *want
 	return pass;
 }
 
-#define ok(cond, ...)	       tap_ok(!!(cond), __FILE__, __LINE__, __VA_ARGS__)
-#define eq_int(got, want, what) tap_eq_int((intmax_t)(got), (intmax_t)(want), __FILE__, __LINE__, what)
+#define ok(cond, ...) tap_ok(!!(cond), __FILE__, __LINE__, __VA_ARGS__)
+#define eq_int(got, want, what) \
+	tap_eq_int((intmax_t)(got), (intmax_t)(want), __FILE__, __LINE__, what)
 #define eq_str(got, want, what) tap_eq_str(got, want, __FILE__, __LINE__, what)
-#define has_str(s, part)	tap_ok((s) && strstr(s, part), __FILE__, __LINE__, "'%s' says '%s'", (s), part)
-#define skip(reason)	       printf("ok %d # SKIP %s\n", ++tap_count, reason)
+#define has_str(s, part) \
+	tap_ok((s) && strstr(s, part), __FILE__, __LINE__, "'%s' says '%s'", (s), part)
+#define skip(reason) printf("ok %d # SKIP %s\n", ++tap_count, reason)
 
 __attribute__((unused)) static int tap_done(void)
 {

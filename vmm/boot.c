@@ -37,7 +37,7 @@
 
 /* docs/kernel.md explains each word. */
 static const char cmdline_base[] =
-	"console=hvc0 panic=-1 reboot=t,force random.trust_cpu=on tsc=reliable no_timer_check";
+	"console=hvc0 earlyprintk=serial,0x3f8";
 
 __attribute__((format(printf, 4, 5))) static void append(
 	char *buf, size_t cap, size_t *len, const char *fmt, ...)
@@ -57,8 +57,8 @@ int boot_cmdline(char *buf, size_t cap, uint32_t flags, unsigned n_devices, cons
 	size_t len = 0;
 
 	append(buf, cap, &len, "%s", cmdline_base);
-	append(buf, cap, &len, "%s",
-		flags & VM_FLAG_DEBUG ? " loglevel=7 earlyprintk=serial,0x3f8" : " quiet");
+	if (flags & VM_FLAG_DEBUG)
+		append(buf, cap, &len, " loglevel=7");
 	for (unsigned i = 0; i < n_devices; i++)
 		append(buf, cap, &len, " virtio_mmio.device=4K@0x%llx:%u",
 			LAYOUT_VIRTIO_BASE + i * (unsigned long long)VMMIO_WINDOW_BYTES,

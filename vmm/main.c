@@ -26,6 +26,8 @@
 #include "vmm/vcpu.h"
 #include "vmm/vm.h"
 
+#define FD_TABLE_SIZE 256 /* our own are some 70, and clients of the control socket */
+
 /* Everything there is one of. Static: the stack stays small and nothing is allocated for it. */
 static struct vm_config cfg;
 static struct timeline tl;
@@ -102,6 +104,20 @@ static int leave_streams(int null, struct err *err)
 	for (int fd = 0; fd <= STDERR_FILENO; fd++)
 		if (dup2(null, fd) < 0)
 			return err_set(err, errno, "cannot leave the container's standard streams");
+	return 0;
+}
+
+/*
+ * Descriptors in a process of several threads: when their table must grow, the kernel waits for an RCU grace
+ * period (12 ms here). So it grows now, while there is one thread.
+ */
+static int grow_fd_table(int any_fd, struct err *err)
+{
+	int fd = fcntl(any_fd, F_DUPFD_CLOEXEC, FD_TABLE_SIZE - 1);
+
+	if (fd < 0)
+		return err_set(err, errno, "cannot use %d descriptors", FD_TABLE_SIZE);
+	close(fd);
 	return 0;
 }
 
@@ -185,6 +201,8 @@ static int run(int config_fd, struct err *err)
 		r = become_daemon(err);
 	if (r == 0)
 		r = fill_streams(&null, err);
+	if (r == 0)
+		r = grow_fd_table(null, err);
 	if (r == 0)
 		r = jail_init(cfg.fd[VM_FD_LOG], err);
 	if (r == 0)

@@ -14,14 +14,14 @@
 #include "lib/err.h"
 
 #define GUEST_REGIONS_MAX 2
-#define GUEST_LOW_MAX	  0xc0000000ull /* RAM below 4 GiB ends here at most; the MMIO hole follows */
-#define GUEST_HIGH_BASE	  0x100000000ull
+#define GUEST_LOW_MAX     0xc0000000ull /* RAM below 4 GiB ends here at most; the MMIO hole follows */
+#define GUEST_HIGH_BASE   0x100000000ull
 
 struct guest_region {
 	uint64_t gpa, bytes;
 	uint8_t *hva;
 	uint64_t fd_offset; /* in the memfd */
-	void *area;	    /* the mapping with its guard pages; NULL: borrowed memory (tests) */
+	void *area;         /* the mapping with its guard pages; NULL: borrowed memory (tests) */
 	size_t area_bytes;
 };
 

@@ -74,7 +74,8 @@ void drv_open(struct drv *d, const struct device_row *row)
 	open_env(d);
 	if (row->setup)
 		row->setup(d);
-	if (row->ops->init(&d->dev, &err) < 0 || worker_start(&d->worker, &d->dev, drv_jail, &err) < 0)
+	if (row->ops->init(&d->dev, &err) < 0 ||
+		worker_start(&d->worker, &d->dev, drv_jail, &err) < 0)
 		drv_die("%s: %s", row->ops->name, err.msg);
 	d->info.device_id = row->ops->device_id;
 	d->info.n_queues = d->dev.n_queues;

@@ -21,8 +21,9 @@
 #include "vmm/virtio/worker.h"
 
 #define DRV_MEM_BYTES (4u << 20) /* unless the row says otherwise */
-#define DRV_WAIT_MS   5000	 /* far above what anything takes, even under sanitizers on a busy machine */
-#define DRV_BUFS_MAX  32
+#define DRV_WAIT_MS \
+	5000 /* far above what anything takes, even under sanitizers on a busy machine */
+#define DRV_BUFS_MAX 32
 
 struct drv;
 
@@ -40,7 +41,8 @@ struct device_row {
 	/* Fills d->dev.env.fd[], env.cmd_fd and d->info.config; may be NULL. Called once per drv_open(). */
 	void (*setup)(struct drv *d);
 	void (*teardown)(struct drv *d); /* closes what setup() opened; may be NULL */
-	void (*started)(struct drv *d); /* after each DRIVER_OK (receive buffers, FUSE_INIT); may be NULL */
+	void (*started)(
+		struct drv *d); /* after each DRIVER_OK (receive buffers, FUSE_INIT); may be NULL */
 	/* Builds a valid request in memory from drv_alloc(): its buffers, readable ones first. */
 	unsigned (*request)(struct drv *d, struct drv_buf bufs[DRV_BUFS_MAX]);
 	/* True when the device did the right thing with it. */
@@ -56,7 +58,7 @@ struct drv_queue {
 	uint16_t avail_idx; /* ours: chains staged */
 	uint16_t published; /* avail.idx as written */
 	uint16_t last_used;
-	uint16_t kicked; /* published when needs_kick() was asked last */
+	uint16_t kicked;            /* published when needs_kick() was asked last */
 	uint16_t free_head, n_free; /* free descriptors are linked through next[] */
 	uint16_t next[VIRTQ_SIZE_MAX];
 	uint16_t chain_len[VIRTQ_SIZE_MAX]; /* by head */
@@ -70,8 +72,8 @@ struct drv {
 	struct vmmio_info info;
 	struct vmmio mmio;
 	struct worker *worker;
-	int ctl_fd; /* the transport's end */
-	int cmd_fd; /* the VMM's end of the command socket, when setup() made one */
+	int ctl_fd;        /* the transport's end */
+	int cmd_fd;        /* the VMM's end of the command socket, when setup() made one */
 	uint64_t features; /* negotiated */
 	uint64_t alloc_at;
 	bool kick_by_register; /* QueueNotify instead of the ioeventfd */
@@ -101,7 +103,8 @@ void drv_reset(struct drv *d);
 bool drv_negotiate(struct drv *d, uint64_t want);
 /* size 0: the device's maximum. False when there is no such queue. _at: with the addresses in d->q[q]. */
 bool drv_queue_setup(struct drv *d, unsigned q, uint16_t size);
-void drv_queue_write(struct drv *d, unsigned q, uint32_t size, uint64_t desc, uint64_t avail, uint64_t used);
+void drv_queue_write(
+	struct drv *d, unsigned q, uint32_t size, uint64_t desc, uint64_t avail, uint64_t used);
 void drv_driver_ok(struct drv *d);
 /* All of these, every queue at its maximum, row->started(). False when the device refused or failed. */
 bool drv_start(struct drv *d, uint64_t want);
@@ -110,10 +113,11 @@ bool drv_start(struct drv *d, uint64_t want);
 int drv_stage(struct drv *d, unsigned q, const struct drv_buf *bufs, unsigned n);
 int drv_stage_indirect(struct drv *d, unsigned q, const struct drv_buf *bufs, unsigned n);
 void drv_publish(struct drv *d, unsigned q);
-int drv_put(struct drv *d, unsigned q, const struct drv_buf *bufs, unsigned n); /* stage + publish */
+int drv_put(
+	struct drv *d, unsigned q, const struct drv_buf *bufs, unsigned n); /* stage + publish */
 bool drv_needs_kick(struct drv *d, unsigned q); /* as Linux decides it */
-void drv_kick(struct drv *d, unsigned q); /* when needed */
-void drv_kick_hard(struct drv *d, unsigned q); /* always */
+void drv_kick(struct drv *d, unsigned q);       /* when needed */
+void drv_kick_hard(struct drv *d, unsigned q);  /* always */
 bool drv_pop_used(struct drv *d, unsigned q, uint32_t *ret_id, uint32_t *ret_len);
 bool drv_wait_used(struct drv *d, unsigned q, uint32_t *ret_id, uint32_t *ret_len, int ms);
 /* Waits for an interrupt, acknowledges and returns its bits; 0: none came. */

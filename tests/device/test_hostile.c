@@ -81,7 +81,8 @@ static void head_out_of_range(struct drv *d, int beyond)
 static void avail_jump(struct drv *d, int by)
 {
 	desc(d, 0, scratch(d), 16, 0, 0);
-	__atomic_store_n(&target(d)->avail->idx, (uint16_t)(target(d)->published + by), __ATOMIC_RELEASE);
+	__atomic_store_n(
+		&target(d)->avail->idx, (uint16_t)(target(d)->published + by), __ATOMIC_RELEASE);
 	drv_kick_hard(d, d->row->queue);
 }
 

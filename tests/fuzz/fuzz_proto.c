@@ -36,8 +36,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 			memcpy(&h, data + at, sizeof(h));
 			at += sizeof(h);
-			if (le32toh(h.len) != f.len || le16toh(h.type) != f.type || at + f.len > fed ||
-				memcmp(f.payload, data + at, f.len) != 0)
+			if (le32toh(h.len) != f.len || le16toh(h.type) != f.type ||
+				at + f.len > fed || memcmp(f.payload, data + at, f.len) != 0)
 				abort();
 			at += f.len;
 		}

@@ -24,8 +24,9 @@
 #include "tests/unit/fs_client.h"
 
 #define MSG_MAX (2u << 20)
-#define HEAD                                                                                      \
-	(sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in)) /* then data, page-aligned \
+#define HEAD                             \
+	(sizeof(struct fuse_in_header) + \
+		sizeof(struct fuse_write_in)) /* then data, page-aligned \
 									*/
 
 static char dir[] = "/tmp/fs-kernel-XXXXXX";

@@ -24,15 +24,17 @@
 #include "vmm/mem.h"
 #include "vmm/virtio/virtq.h"
 
-#define VDEV_QUEUES_MAX	 8
+#define VDEV_QUEUES_MAX  8
 #define VDEV_THREADS_MAX 8
-#define VDEV_FDS_MAX	 8
-#define VDEV_CONFIG_MAX	 64
+#define VDEV_FDS_MAX     8
+#define VDEV_CONFIG_MAX  64
 
 /* One page shared by the transport and the worker. Neither trusts the other's words beyond these bits. */
 struct vdev_shared {
-	_Atomic uint32_t isr; /* VIRTIO_MMIO_INT_*: worker sets, transport clears on the driver's ack */
-	_Atomic uint32_t failed; /* enum vfault: the device wants DEVICE_NEEDS_RESET; 0 after a reset */
+	_Atomic uint32_t
+		isr; /* VIRTIO_MMIO_INT_*: worker sets, transport clears on the driver's ack */
+	_Atomic uint32_t
+		failed; /* enum vfault: the device wants DEVICE_NEEDS_RESET; 0 after a reset */
 };
 
 struct vdev_env {
@@ -43,7 +45,7 @@ struct vdev_env {
 	int cmd_fd; /* SOCK_SEQPACKET to the VMM's main loop, device-specific messages; -1: none */
 	int irq_fd; /* eventfd: irqfd of the device's interrupt */
 	int kick_fd[VDEV_QUEUES_MAX]; /* eventfds: ioeventfd of each queue */
-	int fd[VDEV_FDS_MAX]; /* what the device works on; meaning per device, -1: none */
+	int fd[VDEV_FDS_MAX];         /* what the device works on; meaning per device, -1: none */
 };
 
 struct vdev {
@@ -53,15 +55,16 @@ struct vdev {
 	struct virtq vq[VDEV_QUEUES_MAX];
 	uint64_t features; /* negotiated; valid while active */
 	bool active;
-	void *priv; /* the device's own state */
+	void *priv;            /* the device's own state */
 	struct worker *worker; /* opaque: for the vdev_* helpers below */
 };
 
 struct vdev_ops {
-	const char *name; /* also thread name and policy name */
-	uint32_t device_id; /* VIRTIO_ID_* */
+	const char *name;    /* also thread name and policy name */
+	uint32_t device_id;  /* VIRTIO_ID_* */
 	uint16_t queue_size; /* power of two, at most VIRTQ_SIZE_MAX */
-	uint64_t features; /* device-specific bits offered; the transport adds VERSION_1, INDIRECT, EVENT_IDX */
+	uint64_t
+		features; /* device-specific bits offered; the transport adds VERSION_1, INDIRECT, EVENT_IDX */
 
 	/* Allocates dev->priv and sets n_queues, n_threads (>= 1). env is filled in. */
 	int (*init)(struct vdev *dev, struct err *err);

@@ -8,8 +8,8 @@
 extern const struct vdev_ops vdev_fs, vdev_vsock, vdev_rng, vdev_balloon, vdev_console;
 
 /* fs: serves the tree below fd[FS_FD_ROOT]; no command socket. The VMM fills virtio_fs_config (tag "share"). */
-#define FS_FD_ROOT	   0 /* O_PATH directory */
-#define FS_TAG		   "share"
+#define FS_FD_ROOT         0 /* O_PATH directory */
+#define FS_TAG             "share"
 #define FS_REQUEST_THREADS 2 /* request queues; queue 0 is hiprio */
 
 /* vsock: guest CID is PROTO_GUEST_CID. Command socket: struct vsock_cmd, answered by vsock_cmd_reply. */
@@ -23,7 +23,8 @@ enum vsock_cmd_type {
 
 /* vsock_cmd.flags */
 #define VSOCK_BIND_RX 0x1u /* a descriptor to write the guest's bytes to is attached (first) */
-#define VSOCK_BIND_TX 0x2u /* a descriptor to read bytes for the guest from is attached (after it) */
+#define VSOCK_BIND_TX \
+	0x2u /* a descriptor to read bytes for the guest from is attached (after it) */
 
 struct vsock_cmd {
 	uint32_t type;

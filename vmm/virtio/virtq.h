@@ -34,8 +34,8 @@ enum vfault {
 	VFAULT_DESC_ADDR,     /* buffer not in guest memory */
 	VFAULT_DESC_LEN,      /* lengths add up to 4 GiB or more, or a zero-length buffer */
 	VFAULT_DESC_ORDER,    /* readable after writable */
-	VFAULT_INDIRECT,      /* nested, with NEXT, empty, not a multiple of 16, too long, not offered */
-	VFAULT_REQUEST,	      /* the request itself breaks the device's rules */
+	VFAULT_INDIRECT, /* nested, with NEXT, empty, not a multiple of 16, too long, not offered */
+	VFAULT_REQUEST,  /* the request itself breaks the device's rules */
 	VFAULTS
 };
 
@@ -52,22 +52,22 @@ struct virtq {
 	const struct guest_mem *mem;
 	uint16_t size; /* 0: not active */
 	bool indirect, event_idx;
-	struct vring_desc *desc; /* guest memory */
+	struct vring_desc *desc;   /* guest memory */
 	struct vring_avail *avail; /* guest memory */
-	struct vring_used *used; /* guest memory */
-	uint16_t next_avail; /* worker only; never reread from the ring */
-	uint16_t next_used; /* worker only */
-	uint16_t signalled_used; /* next_used when the driver was last interrupted */
+	struct vring_used *used;   /* guest memory */
+	uint16_t next_avail;       /* worker only; never reread from the ring */
+	uint16_t next_used;        /* worker only */
+	uint16_t signalled_used;   /* next_used when the driver was last interrupted */
 	bool signalled_valid;
-	bool kicks_off; /* between virtq_disable_kicks() and virtq_enable_kicks() */
-	bool turn_over; /* a pop was refused because of turn_max */
+	bool kicks_off;                 /* between virtq_disable_kicks() and virtq_enable_kicks() */
+	bool turn_over;                 /* a pop was refused because of turn_max */
 	uint16_t turn_max, turn_popped; /* the worker's fairness limit; max 0: none */
 };
 
 struct virtq_chain {
 	uint16_t head;
 	uint16_t n_out; /* iov[0..n_out): device-readable */
-	uint16_t n_in; /* iov[n_out..n_out+n_in): device-writable */
+	uint16_t n_in;  /* iov[n_out..n_out+n_in): device-writable */
 	uint32_t out_bytes, in_bytes;
 	struct iovec iov[VIRTQ_SEGS_MAX]; /* host addresses, checked; contents change under us */
 };
@@ -101,7 +101,9 @@ bool chain_read(const struct virtq_chain *c, uint32_t off, void *buf, uint32_t l
 bool chain_write(const struct virtq_chain *c, uint32_t off, const void *buf, uint32_t len);
 /* The iovecs of [off, off+len) of the readable (out) or writable (in) part. Returns their count (at most
  * max), or -1 when the range does not fit the part or max. */
-int chain_out_iov(const struct virtq_chain *c, uint32_t off, uint32_t len, struct iovec *iov, int max);
-int chain_in_iov(const struct virtq_chain *c, uint32_t off, uint32_t len, struct iovec *iov, int max);
+int chain_out_iov(
+	const struct virtq_chain *c, uint32_t off, uint32_t len, struct iovec *iov, int max);
+int chain_in_iov(
+	const struct virtq_chain *c, uint32_t off, uint32_t len, struct iovec *iov, int max);
 
 #endif

@@ -27,7 +27,7 @@
 #define FS_BUCKETS    (1u << 16)
 #define FS_MOUNTS_MAX 256
 #define FS_NODE_FDS   8192 /* O_PATH descriptors kept open, where they can be opened again */
-#define FS_HANDLE_MAX                                                                              \
+#define FS_HANDLE_MAX \
 	40                /* bytes of a file handle we keep: xfs 24, btrfs 40, ext4 and tmpfs less \
 			   */
 #define FS_NODE_ROOT 1ull /* FUSE_ROOT_ID */
