@@ -179,8 +179,7 @@ static int start_all(int null, struct err *err)
 		return r;
 	close_sources();
 	timeline_mark(&life.tl, TL_DEVICES);
-	r = vcpus_start(&vcpus, &vm, fds.vcpu, cfg.flags & VM_FLAG_DEBUG ? dev_fds.log : -1,
-		jail_vcpu, err);
+	r = vcpus_start(&vcpus, &vm, fds.vcpu, dev_fds.log, jail_vcpu, err);
 	return r < 0 ? r : jail_main(err);
 }
 

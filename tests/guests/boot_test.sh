@@ -53,10 +53,9 @@ boot()
 
 boot triple_fault 1 "failed 1: the VM stopped: vCPU 0: triple fault"
 boot triple_fault 1 "failed 1: the VM stopped: vCPU 0: triple fault" --vcpus 16
-boot ports 1 "Kernel panic - not syncing: ports read all ones" --debug
-boot ports 1 "failed 1: the VM stopped: vCPU 0: triple fault" # no serial port unless asked
-boot mmio 1 "Kernel panic - not syncing: windows are as they must be" --debug
-boot mmio 1 "Kernel panic - not syncing: windows are as they must be" --debug --memory 4096
+boot ports 1 "Kernel panic - not syncing: ports read all ones"
+boot mmio 1 "Kernel panic - not syncing: windows are as they must be"
+boot mmio 1 "Kernel panic - not syncing: windows are as they must be" --memory 4096
 boot spin 1 "was not ready within 500 ms: coracle-init did not call" --timeout 500
 boot spin 1 "was not ready within 500 ms: coracle-init did not call" --timeout 500 --vcpus 4
 guests=/bin
