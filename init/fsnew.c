@@ -178,8 +178,12 @@ int mount_new_fs(const char *fstype, const char *source, const char *data, uint6
 	int r, mnt;
 
 	why[0] = '\0';
-	if (fs < 0)
-		return -errno;
+	if (fs < 0) {
+		int errnum = errno;
+
+		snprintf(why, why_bytes, "the guest has no file system \"%s\"", fstype);
+		return -errnum;
+	}
 	/* A few take no source at all: what they do not know is only a label. */
 	if (source[0] && sys_fsconfig(fs, FSCONFIG_SET_STRING, "source", source) < 0 &&
 		errno != EINVAL)

@@ -36,8 +36,7 @@
 #define E820_RESERVED     2
 
 /* docs/kernel.md explains each word. */
-static const char cmdline_base[] =
-	"console=hvc0 earlyprintk=serial,0x3f8";
+static const char cmdline_base[] = "console=hvc0 earlyprintk=serial,0x3f8";
 
 __attribute__((format(printf, 4, 5))) static void append(
 	char *buf, size_t cap, size_t *len, const char *fmt, ...)

@@ -112,7 +112,7 @@ int mptable_write(void *buf, size_t cap, uint32_t gpa, uint32_t vcpus)
 {
 	struct mp_floating f = {.signature = "_MP_", .length = 1, .version = MP_SPEC_14};
 	struct mp_header h = {.signature = "PCMP", .version = MP_SPEC_14, .lapic = LAYOUT_LAPIC};
-	uint8_t *start = buf, *p = start + sizeof(f) + sizeof(h);
+	uint8_t *start = buf, *p;
 	size_t need = sizeof(f) + sizeof(h) + vcpus * sizeof(struct mp_cpu) +
 		      (TABLE_ENTRIES(vcpus) - vcpus) * sizeof(struct mp_entry);
 
@@ -120,7 +120,7 @@ int mptable_write(void *buf, size_t cap, uint32_t gpa, uint32_t vcpus)
 		return -EINVAL;
 	if (need > cap)
 		return -ENOSPC;
-	p = put_cpus(p, vcpus);
+	p = put_cpus(start + sizeof(f) + sizeof(h), vcpus);
 	p = put_interrupts(p, (uint8_t)vcpus); /* the IOAPIC's id must differ from every CPU's */
 
 	h.length = (uint16_t)(need - sizeof(f));

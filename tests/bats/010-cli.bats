@@ -18,7 +18,7 @@ load common
 @test "--version names the version and the spec" {
 	run -0 coracle --version
 	[[ ${lines[0]} =~ ^"coracle version "[0-9]+\.[0-9]+\.[0-9]+ ]]
-	[[ ${lines[1]} =~ ^"spec: 1\.[23]\." ]]
+	[[ ${lines[1]} =~ ^spec:\ 1\.[23]\. ]]
 }
 
 @test "unknown commands and options are named" {

@@ -136,7 +136,7 @@ refuse() {
 @test "id taken" {
 	need_kvm
 	new_bundle sleep 100
-	run -0 coracle create --bundle "$bundle" "$id"
+	coracle create --bundle "$bundle" "$id" </dev/null >/dev/null 2>&1
 	run coracle create --bundle "$bundle" "$id"
 	fails 1 "already exists"
 	run coracle run --bundle "$bundle" "$id"

@@ -24,7 +24,8 @@ teardown() {
 	for left in "$root"/*; do
 		[[ ! -e $left ]] || coracle delete --force "${left##*/}"
 	done
-	[[ ! -d $bundle/rootfs ]] || umount -q "$bundle/rootfs" || true
+	! mountpoint -q "$bundle/rootfs" || umount "$bundle/rootfs"
+	! mountpoint -q "$BATS_TEST_TMPDIR/overlay" || umount "$BATS_TEST_TMPDIR/overlay"
 	! pgrep -a coracle-vmm || { echo "a VMM was left behind" && pkill -9 coracle-vmm && return 1; }
 }
 
