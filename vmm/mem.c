@@ -157,3 +157,14 @@ bool mem_fd_offset(const struct guest_mem *m, const void *hva, uint64_t len, uin
 	}
 	return false;
 }
+
+void *mem_reserve(size_t bytes)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED)
+		return NULL;
+	(void)madvise(p, bytes, MADV_NOHUGEPAGE); /* EINVAL: a kernel without huge pages */
+	return p;
+}

@@ -45,4 +45,9 @@ void *mem_at(const struct guest_mem *m, uint64_t gpa, uint64_t len);
  * > 0 and the range lies in one region. */
 bool mem_fd_offset(const struct guest_mem *m, const void *hva, uint64_t len, uint64_t *ret_offset);
 
+/* Zeroed memory of which a page is taken only when it is touched, for tables sized for the worst case. Small
+ * pages: a huge one would be 2 MiB of each sandbox, and of its start, for the first byte. NULL: no address
+ * space. Freed by munmap(). */
+void *mem_reserve(size_t bytes);
+
 #endif

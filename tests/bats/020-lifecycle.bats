@@ -217,17 +217,25 @@ load common
 	coracle delete --force "$id"
 }
 
+# Programs that run (kernel threads come and go), mounts, files below /run, cgroups.
+inventory() {
+	readlink -q /proc/[0-9]*/exe | wc -l
+	wc -l </proc/self/mountinfo
+	find /run -xdev | wc -l
+	find /sys/fs/cgroup -type d | wc -l
+}
+
 @test "twenty containers one after the other leave nothing: processes, mounts, namespaces, files" {
 	need_kvm
 	new_bundle true
 	run_container
 	((status == 0))
-	before=$(ls /proc | grep -c '^[0-9]'; wc -l </proc/self/mountinfo; ls /run | wc -l; find /sys/fs/cgroup -type d | wc -l)
+	before=$(inventory)
 	for i in {1..20}; do
 		run_container
 		((status == 0))
 	done
-	after=$(ls /proc | grep -c '^[0-9]'; wc -l </proc/self/mountinfo; ls /run | wc -l; find /sys/fs/cgroup -type d | wc -l)
+	after=$(inventory)
 	echo "before: $before; after: $after"
 	[[ $before == "$after" ]]
 	left_nothing

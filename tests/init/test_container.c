@@ -259,7 +259,9 @@ static void test_mount_errors(void)
 		s, (struct gmount){
 			   .kind = GMOUNT_FS, .dest = "/x", .fstype = "nosuchfs", .source = "src"});
 	g = run(s, NULL);
-	eq_str(g->fail.text, "error mounting \"src\" to rootfs at \"/x\": no such device",
+	eq_str(g->fail.text,
+		"error mounting \"src\" to rootfs at \"/x\": the guest has no file system "
+		"\"nosuchfs\": no such device",
 		"unknown type");
 	s = fresh("true");
 	add_mount(

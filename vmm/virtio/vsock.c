@@ -30,12 +30,9 @@ static int vsock_init(struct vdev *dev, struct err *err)
 		v->free_slot[v->n_free++] = (uint16_t)(VSOCK_STREAMS_MAX - 1 - i);
 	/* Address space only: a page is taken when a stream's reader is too slow for the first
 	 * time. */
-	v->rings = mmap(NULL, VSOCK_RINGS_BYTES, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (v->rings == MAP_FAILED) {
-		v->rings = NULL;
+	v->rings = mem_reserve(VSOCK_RINGS_BYTES);
+	if (!v->rings)
 		return err_set(err, errno, "cannot map the vsock buffers");
-	}
 	v->turn_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (v->turn_fd < 0)
 		return err_set(err, errno, "cannot create an eventfd");

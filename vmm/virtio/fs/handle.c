@@ -7,17 +7,14 @@
 #include <unistd.h>
 
 #include "lib/base.h"
+#include "vmm/mem.h"
 
 int fs_handles_init(struct fs_handles *t, uint32_t max)
 {
-	void *p;
-
 	memset(t, 0, sizeof(*t));
-	p = mmap(NULL, FS_HANDLES_MAX * sizeof(*t->slot), PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (p == MAP_FAILED)
+	t->slot = mem_reserve(FS_HANDLES_MAX * sizeof(*t->slot));
+	if (!t->slot)
 		return -ENOMEM;
-	t->slot = p;
 	t->used = 1;
 	t->max = MIN(max, FS_HANDLES_MAX - 1);
 	pthread_mutex_init(&t->lock, NULL);

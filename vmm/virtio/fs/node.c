@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "lib/base.h"
+#include "vmm/mem.h"
 #include "vmm/virtio/fs/node_fd.h"
 
 /* A ctime this fresh may be that of a write still to come: the kernel's clock for it ticks in up to
@@ -39,14 +40,6 @@ static uint32_t bucket_of(uint64_t mnt, uint64_t dev, uint64_t ino)
 	return (uint32_t)((h ^ h >> 29) * 0xbf58476d1ce4e5b9ull >> 48) % FS_BUCKETS;
 }
 
-static void *reserve(size_t bytes)
-{
-	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	return p == MAP_FAILED ? NULL : p;
-}
-
 int fs_nodes_init(struct fs_nodes *t, uint32_t fd_limit)
 {
 	memset(t, 0, sizeof(*t));
@@ -54,8 +47,8 @@ int fs_nodes_init(struct fs_nodes *t, uint32_t fd_limit)
 	t->fd_limit = fd_limit;
 	t->used = FS_NODE_ROOT + 1;
 	t->hand = FS_NODE_ROOT + 1;
-	t->slot = reserve(FS_NODES_MAX * sizeof(*t->slot));
-	t->bucket = reserve(FS_BUCKETS * sizeof(*t->bucket));
+	t->slot = mem_reserve(FS_NODES_MAX * sizeof(*t->slot));
+	t->bucket = mem_reserve(FS_BUCKETS * sizeof(*t->bucket));
 	if (!t->slot || !t->bucket) {
 		fs_nodes_release(t);
 		return -ENOMEM;
