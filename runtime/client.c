@@ -7,19 +7,25 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 
 #include "lib/cleanup.h"
 #include "lib/fd.h"
 #include "lib/timeline.h"
 
+#define CONNECT_WAIT_S 2
+
 int container_connect(const struct container *c)
 {
 	autofd int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	const struct timeval wait = {.tv_sec = CONNECT_WAIT_S};
 
 	if (fd < 0)
 		return -errno;
+	/* A VMM that is stopped takes no connection once its backlog is full: connect() then waits so long. */
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait));
 	/* By descriptor: an id of 255 bytes does not fit sun_path, and nothing is looked up twice.
 	 */
 	snprintf(sa.sun_path, sizeof(sa.sun_path), "/proc/self/fd/%d/" CONTAINER_SOCKET, c->dir_fd);
@@ -49,13 +55,9 @@ static int wait_readable(int fd, uint64_t deadline_ns)
 	}
 }
 
-/* Sends req and receives exactly len bytes of answer. */
-static int transact(const struct container *c, const struct ctl_request *req, int timeout_ms,
-	void *buf, size_t len, struct err *err)
+static int send_request(const struct container *c, const struct ctl_request *req, struct err *err)
 {
-	uint64_t deadline = timeout_ms < 0 ? 0 : timeline_now() + (uint64_t)timeout_ms * 1000000;
 	autofd int fd = container_connect(c);
-	ssize_t n;
 	int r;
 
 	if (fd < 0)
@@ -63,10 +65,13 @@ static int transact(const struct container *c, const struct ctl_request *req, in
 	r = send_fds(fd, req, sizeof(*req), NULL, 0);
 	if (r < 0)
 		return err_set(err, -r, "cannot reach the VMM of container %s", c->id);
-	r = wait_readable(fd, deadline);
-	if (r < 0)
-		return err_set(err, -r, "the VMM of container %s does not answer", c->id);
-	n = recv_fds(fd, buf, len, NULL, 0, NULL);
+	return take_fd(&fd);
+}
+
+static int receive(const struct container *c, int fd, void *buf, size_t len, struct err *err)
+{
+	ssize_t n = recv_fds(fd, buf, len, NULL, 0, NULL);
+
 	if (n < 0)
 		return err_set(err, (int)-n, "the VMM of container %s", c->id);
 	if (n == 0)
@@ -75,6 +80,22 @@ static int transact(const struct container *c, const struct ctl_request *req, in
 		return err_plain(
 			err, EPROTO, "the VMM of container %s answers in another version", c->id);
 	return 0;
+}
+
+/* Sends req and receives exactly len bytes of answer. */
+static int transact(const struct container *c, const struct ctl_request *req, int timeout_ms,
+	void *buf, size_t len, struct err *err)
+{
+	uint64_t deadline = timeout_ms < 0 ? 0 : timeline_now() + (uint64_t)timeout_ms * 1000000;
+	autofd int fd = send_request(c, req, err);
+	int r;
+
+	if (fd < 0)
+		return fd;
+	r = wait_readable(fd, deadline);
+	if (r < 0)
+		return err_set(err, -r, "the VMM of container %s does not answer", c->id);
+	return receive(c, fd, buf, len, err);
 }
 
 static int check_reply(struct ctl_reply *reply, struct err *err)
@@ -115,4 +136,19 @@ int container_timeline(const struct container *c, struct timeline *ret, struct e
 		return r;
 	*ret = reply.timeline;
 	return check_reply(&reply.reply, err);
+}
+
+int container_send(const struct container *c, enum ctl_type type, uint32_t arg, struct err *err)
+{
+	struct ctl_request req = {.version = CTL_VERSION, .type = type, .arg = arg};
+
+	return send_request(c, &req, err);
+}
+
+int container_receive(const struct container *c, int sock, struct err *err)
+{
+	struct ctl_reply reply;
+	int r = receive(c, sock, &reply, sizeof(reply), err);
+
+	return r < 0 ? r : check_reply(&reply, err);
 }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* coracle create: the VM boots, the container is prepared, its program waits for `start`. */
+#include <errno.h>
+
 #include "lib/base.h"
 #include "lib/cleanup.h"
 #include "runtime/command.h"
@@ -14,6 +16,7 @@ int cmd_create(const struct global *g, int argc, char **argv, struct err *err)
 		"Boots a VM for the bundle's container. Its program runs after `coracle start ID`.",
 		options, ARRAY_SIZE(options)};
 	int first = options_parse(&u, argc, argv, err);
+	autofd int sfd = -1;
 	int r;
 
 	if (first <= 0)
@@ -22,6 +25,9 @@ int cmd_create(const struct global *g, int argc, char **argv, struct err *err)
 	if (r < 0)
 		return r;
 	l.detach = true;
+	l.signal_fd = sfd = launch_signal_fd();
+	if (sfd < 0)
+		return err_set(err, errno, "cannot make a signalfd");
 	r = launch_container(&l, g, argv[first], &c, err);
 	close_fd(&l.report_fd);
 	container_release(&c);

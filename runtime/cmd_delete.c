@@ -27,6 +27,8 @@ static int end_vmm(const struct global *g, const char *id, struct err *err)
 	struct container c = CONTAINER_INIT;
 	int r = open_for_delete(&c, g, id, false, true, err);
 
+	if (r >= 0 && !c.has_state)
+		container_end_unknown(&c);
 	if (r >= 0)
 		r = container_kill(&c, err);
 	container_release(&c);
@@ -43,10 +45,11 @@ static int delete_locked(const struct global *g, const char *id, bool force, str
 		r = container_kill(&c, err);
 	if (r >= 0 && !force && c.has_state) {
 		status = container_status(&c);
-		if (status != CONTAINER_STOPPED)
+		if (status != CONTAINER_STOPPED || cstate_pid_alive(&c.state))
 			r = err_plain(err, EBUSY,
 				"cannot delete container %s that is not stopped: %s", id,
-				container_status_name(status));
+				status == CONTAINER_STOPPED ? "its output is still being read"
+							    : container_status_name(status));
 	}
 	if (r >= 0)
 		r = container_remove(&c, err);

@@ -17,7 +17,10 @@ static int deliver(struct container *c, int signo, struct err *err)
 {
 	int r;
 
-	if (!c->has_state || container_status(c) == CONTAINER_STOPPED)
+	if (!c->has_state || !cstate_pid_alive(&c->state))
+		return err_plain(err, ESRCH, "container not running");
+	/* Stopped but alive: its last bytes wait for a reader. SIGKILL ends that too. */
+	if (signo != SIGKILL && container_status(c) == CONTAINER_STOPPED)
 		return err_plain(err, ESRCH, "container not running");
 	r = container_request(c, CTL_SIGNAL, (uint32_t)signo, SIGNAL_WAIT_MS, NULL, err);
 	if (r < 0 && !cstate_pid_alive(&c->state)) /* it ended meanwhile */
@@ -33,9 +36,11 @@ static int deliver(struct container *c, int signo, struct err *err)
 
 int cmd_kill(const struct global *g, int argc, char **argv, struct err *err)
 {
-	bool all = false; /* the first process's end takes all others in its pid namespace along */
+	/* As runc does where the container has a pid namespace of its own (here always, in the guest): the
+	 * signal goes to its first process, whose end takes the others along. */
+	bool all = false;
 	const struct option_def options[] = {
-		{"all", 'a', OPTION_FLAG, NULL, "the whole container (accepted for engines)", &all},
+		{"all", 'a', OPTION_FLAG, NULL, "accepted: the first process's end ends all", &all},
 	};
 	const struct usage u = {"kill [OPTION]... ID [SIGNAL]",
 		"Sends SIGNAL (name or number, default TERM) to the container's first process.",
@@ -52,8 +57,6 @@ int cmd_kill(const struct global *g, int argc, char **argv, struct err *err)
 	signo = signal_parse(argc - first == 2 ? argv[first + 1] : "TERM", err);
 	if (signo < 0)
 		return signo;
-	if (all && signo != SIGKILL)
-		return err_plain(err, EOPNOTSUPP, "kill --all: only KILL is supported yet");
 	r = container_open(&c, g->root, argv[first], false, err);
 	if (r >= 0)
 		r = deliver(&c, signo, err);

@@ -21,7 +21,7 @@ struct listing {
 
 static int not_hidden(const struct dirent *e)
 {
-	return e->d_name[0] != '.';
+	return strcmp(e->d_name, ".") && strcmp(e->d_name, "..");
 }
 
 /* What cannot be read is told and left out: one broken container must not hide the others. */

@@ -2,6 +2,7 @@
 /* coracle run: create, start, wait, delete. Signals that it gets go to the container's first
  * process. */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -19,29 +20,17 @@
 
 #define SIGNAL_WAIT_MS 5000
 
-/* What a terminal, a shell or a service manager sends to be passed on. */
-static const int forwarded[] = {
-	SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGCONT, SIGWINCH};
-
-static int signal_fd(sigset_t *ret_old)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGCHLD);
-	for (size_t i = 0; i < ARRAY_SIZE(forwarded); i++)
-		sigaddset(&set, forwarded[i]);
-	sigprocmask(SIG_BLOCK, &set, ret_old);
-	return signalfd(-1, &set, SFD_CLOEXEC);
-}
-
 /* True once the VMM has ended; *ret_status is then what the shell calls the exit status. */
 static bool reap(struct launch *l, int *ret_status)
 {
 	int status;
 
-	if (waitpid(l->pid, &status, WNOHANG) != l->pid)
+	pid_t pid = waitpid(l->pid, &status, WNOHANG);
+
+	if (pid == 0 || (pid < 0 && errno == EINTR))
 		return false;
+	if (pid < 0) /* somebody else has waited for it: no status is left for us */
+		status = 255 << 8;
 	l->pid = 0;
 	*ret_status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 	return true;
@@ -77,35 +66,51 @@ static void last_report(struct launch *l)
 		log_msg(LOG_LEVEL_ERROR, "last lines of the guest's log:\n%s", rep.guest_log);
 }
 
-static int run_foreground(
-	struct launch *l, struct container *c, int sfd, const char *timing, struct err *err)
+/* A measurement that cannot be written is no reason to lose the container or its status. */
+static void write_timing(int fd, const struct timeline *t)
 {
-	int status, r = container_request(c, CTL_START, 0, -1, NULL, err);
+	struct err err = ERR_INIT;
 
-	if (r < 0)
-		return r;
-	flock(c->dir_fd, LOCK_UN); /* others may delete it from now on */
-	status = wait_end(l, c, sfd, err);
+	if (fd >= 0 && timing_write(fd, t, &err) < 0)
+		log_msg(LOG_LEVEL_WARNING, "%s", err.msg);
+}
+
+static int start_container(struct launch *l, const struct container *c, struct err *err)
+{
+	int sock = container_send(c, CTL_START, 0, err);
+	int r;
+
+	if (sock < 0)
+		return sock;
+	r = launch_wait(l, sock, err);
+	if (r >= 0)
+		r = container_receive(c, sock, err);
+	close(sock);
+	return r;
+}
+
+static int run_foreground(struct launch *l, struct container *c, int timing_fd, struct err *err)
+{
+	int status = wait_end(l, c, l->signal_fd, err);
+
 	if (status < 0)
 		return status;
 	last_report(l);
-	if (timing) {
-		r = timing_write(timing, &l->timeline, err);
-		if (r < 0)
-			return r;
-	}
+	write_timing(timing_fd, &l->timeline);
 	return status;
 }
 
-static int run_detached(
-	struct launch *l, const struct container *c, const char *timing, struct err *err)
+static void time_detached(struct launch *l, const struct container *c, int timing_fd)
 {
-	int r = container_request(c, CTL_START, 0, -1, NULL, err);
+	struct err err = ERR_INIT;
 
-	if (r < 0 || !timing)
-		return r;
-	r = container_timeline(c, &l->timeline, err);
-	return r < 0 ? r : timing_write(timing, &l->timeline, err);
+	if (timing_fd < 0)
+		return;
+	if (container_timeline(c, &l->timeline, &err) < 0)
+		log_msg(LOG_LEVEL_WARNING, "no timing: %s",
+			err.msg); /* it may have ended already */
+	else
+		write_timing(timing_fd, &l->timeline);
 }
 
 /* `delete` from elsewhere may have been quicker; then the directory is gone, or is another
@@ -139,7 +144,7 @@ int cmd_run(const struct global *g, int argc, char **argv, struct err *err)
 		"Creates and starts a container and waits for it. Exits with its status.", options,
 		ARRAY_SIZE(options)};
 	int first = options_parse(&u, argc, argv, err);
-	autofd int sfd = -1;
+	autofd int sfd = -1, timing_fd = -1;
 	int r;
 
 	if (first <= 0)
@@ -147,19 +152,27 @@ int cmd_run(const struct global *g, int argc, char **argv, struct err *err)
 	r = options_operands(&u, argc, first, 1, 1, err);
 	if (r < 0)
 		return r;
-	sfd = signal_fd(NULL);
+	if (timing) {
+		timing_fd = open(timing, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0644);
+		if (timing_fd < 0)
+			return err_set(err, errno, "cannot write the timing file '%s'", timing);
+	}
+	l.signal_fd = sfd = launch_signal_fd();
 	if (sfd < 0)
 		return err_set(err, errno, "cannot make a signalfd");
 	r = launch_container(&l, g, argv[first], &c, err);
-	if (r < 0) {
-		container_release(&c);
-		return r;
+	if (r >= 0) {
+		r = start_container(&l, &c, err);
+		if (r < 0)
+			launch_undo(&l, &c);
 	}
-	r = l.detach ? run_detached(&l, &c, timing, err) : run_foreground(&l, &c, sfd, timing, err);
-	if (r < 0)
-		launch_undo(&l, &c);
-	else if (!l.detach)
+	if (r >= 0 && l.detach) {
+		time_detached(&l, &c, timing_fd);
+	} else if (r >= 0) {
+		flock(c.dir_fd, LOCK_UN); /* others may delete it from now on */
+		r = run_foreground(&l, &c, timing_fd, err);
 		remove_own(&c, g, keep);
+	}
 	close_fd(&l.report_fd);
 	container_release(&c);
 	return r;

@@ -80,6 +80,17 @@ static int lock_dir(int fd, const char *id, struct err *err)
 	return 0;
 }
 
+/* After waiting for the lock the directory may be one that `delete` has removed meanwhile. */
+static int still_there(const struct container *c, struct err *err)
+{
+	struct stat a, b;
+
+	if (fstat(c->dir_fd, &a) == 0 && fstatat(c->root_fd, c->id, &b, AT_SYMLINK_NOFOLLOW) == 0 &&
+		a.st_ino == b.st_ino && a.st_dev == b.st_dev)
+		return 0;
+	return err_plain(err, ENOENT, "container does not exist: %s", c->id);
+}
+
 int container_new(struct container *c, const char *root, const char *id, struct err *err)
 {
 	int r = cstate_check_id(id, err);
@@ -96,7 +107,8 @@ int container_new(struct container *c, const char *root, const char *id, struct 
 		return c->root_fd;
 	if (mkdirat(c->root_fd, id, 0700) < 0) {
 		if (errno == EEXIST)
-			return err_plain(err, EEXIST, "container with id %s already exists", id);
+			return err_plain(
+				err, EEXIST, "container with given ID already exists: %s", id);
 		return err_set(err, errno, "cannot make '%s/%s'", root, id);
 	}
 	c->dir_fd = openat(c->root_fd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -105,18 +117,12 @@ int container_new(struct container *c, const char *root, const char *id, struct 
 		unlinkat(c->root_fd, id, AT_REMOVEDIR);
 		return r;
 	}
-	return lock_dir(c->dir_fd, id, err);
-}
-
-/* After waiting for the lock the directory may be one that `delete` has removed meanwhile. */
-static int still_there(const struct container *c, struct err *err)
-{
-	struct stat a, b;
-
-	if (fstat(c->dir_fd, &a) == 0 && fstatat(c->root_fd, c->id, &b, AT_SYMLINK_NOFOLLOW) == 0 &&
-		a.st_ino == b.st_ino && a.st_dev == b.st_dev)
-		return 0;
-	return err_plain(err, ENOENT, "container does not exist: %s", c->id);
+	r = lock_dir(c->dir_fd, id, err);
+	if (r >= 0)
+		r = still_there(c, err);
+	if (r < 0) /* a `delete --force` was quicker: what has the name now is not ours to remove */
+		close_fd(&c->dir_fd);
+	return r;
 }
 
 int container_open(
@@ -192,9 +198,9 @@ enum container_status container_status(const struct container *c)
 	struct ctl_reply reply;
 	struct err err = ERR_INIT;
 
-	/* Without a state file the lock tells whether `create` is still at it. */
-	if (!c->has_state)
-		return CONTAINER_CREATING;
+	if (!c->has_state) /* while `create` is at it, it holds the lock; one that died does not */
+		return flock(c->dir_fd, LOCK_SH | LOCK_NB) == 0 ? CONTAINER_STOPPED
+								: CONTAINER_CREATING;
 	if (!cstate_pid_alive(&c->state))
 		return CONTAINER_STOPPED;
 	if (container_request(c, CTL_STATE, 0, STATUS_WAIT_MS, &reply, &err) < 0)
@@ -212,6 +218,7 @@ int container_kill(struct container *c, struct err *err)
 {
 	autofd int pidfd = -1;
 	struct pollfd pfd;
+	int n;
 
 	if (!c->has_state || c->state.pid <= 0)
 		return 0;
@@ -225,9 +232,25 @@ int container_kill(struct container *c, struct err *err)
 	if (syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
 		return err_set(err, errno, "cannot kill pid %d", c->state.pid);
 	pfd = (struct pollfd){.fd = pidfd, .events = POLLIN};
-	if (poll(&pfd, 1, KILL_WAIT_MS) == 0)
+	do {
+		n = poll(&pfd, 1, KILL_WAIT_MS);
+	} while (n < 0 && errno == EINTR);
+	if (n <= 0)
 		return err_plain(err, ETIMEDOUT, "pid %d does not end after SIGKILL", c->state.pid);
 	return 0;
+}
+
+void container_end_unknown(const struct container *c)
+{
+	struct pollfd pfd = {.events = 0}; /* POLLHUP comes unasked when the VMM ends */
+	struct err ignored = ERR_INIT;
+	autofd int fd = container_connect(c);
+
+	if (fd < 0)
+		return;
+	container_request(c, CTL_SIGNAL, SIGKILL, STATUS_WAIT_MS, NULL, &ignored);
+	pfd.fd = fd;
+	(void)poll(&pfd, 1, KILL_WAIT_MS);
 }
 
 static int remove_tree(int dir, const char *name, unsigned depth)
@@ -251,7 +274,10 @@ static int remove_tree(int dir, const char *name, unsigned depth)
 
 int container_remove(struct container *c, struct err *err)
 {
-	int r = remove_tree(c->root_fd, c->id, 0);
+	int r = still_there(c, err); /* what has the name now may be another's */
 
+	if (r < 0)
+		return r;
+	r = remove_tree(c->root_fd, c->id, 0);
 	return r < 0 ? err_set(err, -r, "cannot remove '%s/%s'", c->root, c->id) : 0;
 }

@@ -60,6 +60,9 @@ const char *container_status_name(enum container_status s);
 int container_save(struct container *c, struct err *err);
 /* Kills the VMM if it lives and waits until it is gone (bounded). */
 int container_kill(struct container *c, struct err *err);
+/* For a container whose state cannot be read: asks whoever listens on its control socket to end, and waits
+ * until nobody does (bounded). */
+void container_end_unknown(const struct container *c);
 /* Removes the directory and all in it. */
 int container_remove(struct container *c, struct err *err);
 
@@ -68,6 +71,11 @@ int container_remove(struct container *c, struct err *err);
 int container_request(const struct container *c, enum ctl_type type, uint32_t arg, int timeout_ms,
 	struct ctl_reply *ret_reply, struct err *err);
 int container_timeline(const struct container *c, struct timeline *ret, struct err *err);
+
+/* The same in two halves, for a caller that waits for more than the answer. send: the socket, to be
+ * closed by the caller, or -errno. receive: what container_request() returns. */
+int container_send(const struct container *c, enum ctl_type type, uint32_t arg, struct err *err);
+int container_receive(const struct container *c, int sock, struct err *err);
 
 /* A connected control socket, or -errno. */
 int container_connect(const struct container *c);

@@ -43,12 +43,29 @@ int files_open(const char *name, struct err *err)
 	return fd;
 }
 
+int files_open_checked(const char *path, mode_t type)
+{
+	autofd int node = open(path, O_PATH | O_CLOEXEC);
+	char self[32];
+	struct stat st;
+	int fd;
+
+	if (node < 0)
+		return -errno;
+	if (fstat(node, &st) < 0)
+		return -errno;
+	if ((st.st_mode & S_IFMT) != type)
+		return -EINVAL;
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", node);
+	fd = open(self, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	return fd < 0 ? -errno : fd;
+}
+
 int files_open_kernel(const char *annotation, const char **ret_path, struct err *err)
 {
 	static char path[PATH_MAX + 64];
 	const char *env = getenv("CORACLE_KERNEL");
 	autofd int fd = -1;
-	struct stat st;
 
 	if (annotation)
 		snprintf(path, sizeof(path), "%s", annotation);
@@ -58,15 +75,15 @@ int files_open_kernel(const char *annotation, const char **ret_path, struct err 
 		snprintf(path, sizeof(path), "%s/vmlinux", libexec_dir());
 	if (ret_path)
 		*ret_path = path;
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	fd = files_open_checked(path, S_IFREG);
+	if (fd == -EINVAL)
+		return err_plain(err, EINVAL, "the guest kernel '%s' is not a regular file", path);
 	if (fd < 0)
-		return err_set(err, errno,
+		return err_set(err, -fd,
 			"cannot open the guest kernel '%s' (kernel/build makes one; "
 			"$CORACLE_KERNEL or "
 			"the annotation coracle.vm.kernel names another)",
 			path);
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-		return err_plain(err, EINVAL, "the guest kernel '%s' is not a regular file", path);
 	return take_fd(&fd);
 }
 

@@ -6,10 +6,16 @@
 #ifndef RUNTIME_FILES_H
 #define RUNTIME_FILES_H
 
+#include <sys/types.h>
+
 #include "lib/err.h"
 
 /* Opens "coracle-vmm" or "coracle-init", read-only, CLOEXEC. */
 int files_open(const char *name, struct err *err);
+
+/* Opens what a bundle names for reading, but only if it is of the given type (S_IFREG...): opening some
+ * device nodes has effects. -EINVAL: another type; or -errno. */
+int files_open_checked(const char *path, mode_t type);
 
 /* Opens the guest kernel: `annotation` if not NULL, else $CORACLE_KERNEL, else vmlinux beside the
  * others. *ret_path (may be NULL) is where it was looked for, in static memory, also on failure. */

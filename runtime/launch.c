@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -60,12 +61,20 @@ static int check_options(const struct launch *l, const struct global *g, struct 
 	return 0;
 }
 
+static uint64_t host_memory(void)
+{
+	long pages = sysconf(_SC_PHYS_PAGES), bytes = sysconf(_SC_PAGESIZE);
+
+	return pages > 0 && bytes > 0 ? (uint64_t)pages * (uint64_t)bytes : DEFAULT_MEMORY;
+}
+
 static uint64_t memory_size(const struct container_spec *spec)
 {
 	uint64_t bytes = spec->vm.memory_bytes;
 
+	/* "Unlimited" is often a very large number: the VM is never larger than the host. */
 	if (!bytes && spec->memory_limit)
-		bytes = spec->memory_limit + MEMORY_OVERHEAD;
+		bytes = MIN(spec->memory_limit, host_memory()) + MEMORY_OVERHEAD;
 	if (!bytes)
 		bytes = DEFAULT_MEMORY;
 	bytes = MAX(MIN(bytes, VM_MEMORY_MAX - MEMORY_STEP), VM_MEMORY_MIN);
@@ -212,11 +221,70 @@ int launch_read_report(struct launch *l, struct vmm_report *ret, struct err *err
 	return 0;
 }
 
+/* What a terminal, a shell or a service manager sends to be passed on. */
+static const int forwarded[] = {
+	SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGCONT, SIGWINCH};
+
+int launch_signal_fd(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	for (size_t i = 0; i < ARRAY_SIZE(forwarded); i++)
+		sigaddset(&set, forwarded[i]);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	return signalfd(-1, &set, SFD_CLOEXEC);
+}
+
+/* SIGWINCH, SIGCHLD and the like are no reason to stop. */
+static int interrupted(struct launch *l, struct err *err)
+{
+	struct signalfd_siginfo si;
+
+	if (read(l->signal_fd, &si, sizeof(si)) != sizeof(si))
+		return err_set(err, errno, "cannot read the signals");
+	switch (si.ssi_signo) {
+	case SIGHUP:
+	case SIGINT:
+	case SIGQUIT:
+	case SIGTERM:
+		err->exit_status = 128 + (int)si.ssi_signo;
+		return err_plain(err, EINTR,
+			"interrupted by SIG%s before the container was started",
+			sigabbrev_np((int)si.ssi_signo));
+	default: return 0;
+	}
+}
+
+int launch_wait(struct launch *l, int fd, struct err *err)
+{
+	struct pollfd pfd[2] = {
+		{.fd = fd, .events = POLLIN}, {.fd = l->signal_fd, .events = POLLIN}};
+
+	for (;;) {
+		int n = poll(pfd, 2, -1), r;
+
+		if (n < 0 && errno != EINTR)
+			return err_set(err, errno, "cannot wait for coracle-vmm");
+		if (n <= 0)
+			continue;
+		if (pfd[0].revents)
+			return 0;
+		r = interrupted(l, err);
+		if (r < 0)
+			return r;
+	}
+}
+
 static int wait_ready(struct launch *l, struct err *err)
 {
 	struct vmm_report rep;
-	int r = launch_read_report(l, &rep, err);
+	int r = launch_wait(l, l->report_fd, err);
 
+	if (r < 0)
+		return r;
+	r = launch_read_report(l, &rep, err);
 	if (r < 0)
 		return r;
 	if (rep.type == VMM_READY)

@@ -76,6 +76,21 @@ static void write_json(enum log_level level, const char *msg, const char *when)
 	json_object_put(o);
 }
 
+/* One line whatever is in it: the guest's log lines come through here too. */
+static void write_text(enum log_level level, const char *msg, const char *when)
+{
+	char out[2 * LINE_MAX_BYTES];
+	size_t n = 0;
+
+	for (const char *p = msg; *p; p++) {
+		if (*p == '"' || *p == '\\' || *p == '\n')
+			out[n++] = '\\';
+		out[n++] = *p == '\n' ? 'n' : (unsigned char)*p < ' ' ? '?' : *p;
+	}
+	out[n] = '\0';
+	dprintf(state.fd, "time=\"%s\" level=%s msg=\"%s\"\n", when, level_name[level], out);
+}
+
 void log_msg(enum log_level level, const char *fmt, ...)
 {
 	char msg[LINE_MAX_BYTES], when[64];
@@ -94,8 +109,7 @@ void log_msg(enum log_level level, const char *fmt, ...)
 	if (state.json)
 		write_json(level, msg, when);
 	else
-		dprintf(state.fd, "time=\"%s\" level=%s msg=\"%s\"\n", when, level_name[level],
-			msg);
+		write_text(level, msg, when);
 }
 
 void log_warn_cb(void *arg, const char *msg)

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* coracle: the command line. Global options, then one command (one file each, cmd_*.c). */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/base.h"
 #include "oci/spec.h"
@@ -106,13 +108,31 @@ static int coracle(struct global *g, int argc, char **argv, struct err *err)
 	return run_command(g, argc - first, argv + first, err);
 }
 
+/* A stream that the caller closed must not be taken by the first file we open. Close-on-exec: the VMM gets
+ * it closed, as we did. */
+static int fill_streams(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC | O_NOCTTY);
+		if (fd < 0)
+			return -errno;
+	} while (fd <= STDERR_FILENO);
+	close(fd);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct global g = {.start_ns = timeline_now()};
 	struct err err = ERR_INIT;
 	int r;
 
+	if (fill_streams() < 0)
+		return 1;
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGCHLD, SIG_DFL); /* an engine may have it ignored: we could not wait for the VMM */
 	r = coracle(&g, argc, argv, &err);
 	if (r >= 0)
 		return r;

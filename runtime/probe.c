@@ -9,6 +9,7 @@
 
 #include "lib/base.h"
 #include "lib/cleanup.h"
+#include "lib/kvm_caps.h"
 #include "lib/timeline.h"
 
 #define GUEST_BYTES (2u << 20)
@@ -34,16 +35,7 @@ static const uint8_t code[] = {0x89, 0xf9, 0xff, 0xc9, 0x75, 0xfc, 0xf4, 0xeb, 0
 static const struct {
 	int cap;
 	const char *name;
-} needed[] = {
-	{KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY"},
-	{KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP"},
-	{KVM_CAP_IRQFD, "KVM_CAP_IRQFD"},
-	{KVM_CAP_IOEVENTFD, "KVM_CAP_IOEVENTFD"},
-	{KVM_CAP_EXT_CPUID, "KVM_CAP_EXT_CPUID"},
-	{KVM_CAP_SET_TSS_ADDR, "KVM_CAP_SET_TSS_ADDR"},
-	{KVM_CAP_TSC_DEADLINE_TIMER, "KVM_CAP_TSC_DEADLINE_TIMER"},
-	{KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT"},
-};
+} needed[] = {KVM_CAPS_NEEDED(KVM_CAP_ROW)};
 
 bool probe_kvm_caps(int kvm_fd, const char **ret_name)
 {

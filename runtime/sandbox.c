@@ -11,12 +11,14 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/cleanup.h"
 #include "lib/control.h"
 #include "lib/fd.h"
 #include "runtime/container.h"
+#include "runtime/files.h"
 
 int sandbox_open_netns(const struct container_spec *spec, int *ret_fd, struct err *err)
 {
@@ -25,10 +27,12 @@ int sandbox_open_netns(const struct container_spec *spec, int *ret_fd, struct er
 	*ret_fd = -1;
 	if (!spec->netns_path)
 		return 0;
-	fd = open(spec->netns_path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	fd = files_open_checked(spec->netns_path, S_IFREG);
+	if (fd == -EINVAL)
+		return err_plain(err, EINVAL, "'%s' is not a network namespace", spec->netns_path);
 	if (fd < 0)
 		return err_set(
-			err, errno, "cannot open the network namespace '%s'", spec->netns_path);
+			err, -fd, "cannot open the network namespace '%s'", spec->netns_path);
 	if (ioctl(fd, NS_GET_NSTYPE) != CLONE_NEWNET)
 		return err_plain(err, EINVAL, "'%s' is not a network namespace", spec->netns_path);
 	*ret_fd = take_fd(&fd);

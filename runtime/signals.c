@@ -63,7 +63,7 @@ int signal_parse(const char *text, struct err *err)
 
 	if (s < 0)
 		s = parse_name(text);
-	if (s <= 0)
+	if (s < 0)
 		return err_plain(err, EINVAL, "unknown signal \"%s\"", text);
 	return s;
 }

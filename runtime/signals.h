@@ -5,7 +5,7 @@
 
 #include "lib/err.h"
 
-/* 1..64, or -EINVAL. Numbers are Linux's own, as in the guest (glibc hides 32 and 33; the kernel
+/* 0 (a probe) to 64, or -EINVAL. Numbers are Linux's own, as in the guest (glibc hides 32 and 33; the kernel
  * does not). */
 int signal_parse(const char *text, struct err *err);
 

@@ -62,23 +62,18 @@ static struct json_object *build(const struct timeline *t, bool *ok)
 	return o;
 }
 
-int timing_write(const char *path, const struct timeline *t, struct err *err)
+int timing_write(int fd, const struct timeline *t, struct err *err)
 {
 	bool ok = true;
 	struct json_object *o = build(t, &ok);
-	FILE *f = fopen(path, "we");
-	int r;
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	FILE *f = copy < 0 ? NULL : fdopen(copy, "w");
+	int r = !f ? -errno : ok ? json_print(f, o, JSON_INDENT) : -ENOMEM;
 
-	if (!f) {
-		r = err_set(err, errno, "cannot write the timing file '%s'", path);
-		json_object_put(o);
-		return r;
-	}
-	r = ok ? json_print(f, o, JSON_INDENT) : -ENOMEM;
 	json_object_put(o);
-	if (fclose(f) != 0 && r >= 0)
+	if (f && fclose(f) != 0 && r >= 0)
 		r = -errno;
-	return r < 0 ? err_set(err, -r, "cannot write the timing file '%s'", path) : 0;
+	return r < 0 ? err_set(err, -r, "cannot write the timing file") : 0;
 }
 
 static int read_phase(const struct jnode *n, struct timing *t, struct err *err)

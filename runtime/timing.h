@@ -11,7 +11,7 @@
 /* {"version":1,"unit":"ns","phases":[{"name","start","duration"}...],"total":N}; start counts from
  * coracle's first instruction. Phases that were not
  * reached are left out. */
-int timing_write(const char *path, const struct timeline *t, struct err *err);
+int timing_write(int fd, const struct timeline *t, struct err *err);
 
 struct timing_entry {
 	char name[32];

@@ -155,8 +155,8 @@ static void on_exited(struct life *l, const void *payload)
 
 	memcpy(&m, payload, sizeof(m));
 	status = le32toh((uint32_t)m.status);
-	/* CREATED: something in the guest (its OOM killer) ended the process before it was started. */
-	if ((l->state != LIFE_RUNNING && l->state != LIFE_CREATED) || status > STATUS_MAX) {
+	/* CREATED, STARTING: something in the guest (its OOM killer) ended the process before its start. */
+	if (l->state < LIFE_CREATED || l->state > LIFE_RUNNING || status > STATUS_MAX) {
 		broken(l, status > STATUS_MAX ? "EXITED with no status" : "EXITED out of turn");
 		return;
 	}

@@ -99,6 +99,8 @@ load common
 	fails 1 "container does not exist"
 	run coracle kill nobody NOSUCH
 	fails 1 'unknown signal "NOSUCH"'
+	run coracle kill nobody -1
+	((status == 1))
 	run coracle kill nobody 65
 	fails 1 'unknown signal "65"'
 	run coracle start nobody

@@ -59,12 +59,13 @@ run_plain() { "$CORACLE_BIN" --root "$root" run --bundle "$bundle" "$id"; }
 @test "a reader that goes away ends the writer, not the VMM" {
 	need_kvm
 	new_bundle sh -c 'yes; echo "yes: $?" >&2; exit 5'
-	run_plain 2>"$BATS_TEST_TMPDIR/err" | head -n 1 >/dev/null || true
-	run_plain >"$BATS_TEST_TMPDIR/pipe-out" 2>/dev/null < <(:) &
-	sleep 0.1
-	kill -9 $! 2>/dev/null || true
-	until_true 20 eval '[[ $(coracle list -q | wc -l) -le 1 ]]'
-	coracle delete --force "$id"
+	set +e
+	run_plain 2>"$BATS_TEST_TMPDIR/err" | head -n 1 >/dev/null
+	got=${PIPESTATUS[0]}
+	set -e
+	cat "$BATS_TEST_TMPDIR/err"
+	((got == 5))
+	[[ $(cat "$BATS_TEST_TMPDIR/err") == *"yes: 141"* ]]
 }
 
 @test "/dev/stdout, /dev/stderr and /proc/self/fd can be opened again" {
@@ -91,5 +92,5 @@ run_plain() { "$CORACLE_BIN" --root "$root" run --bundle "$bundle" "$id"; }
 		read -r _
 		run_plain >>"$BATS_TEST_TMPDIR/out"
 	} <"$BATS_TEST_TMPDIR/in"
-	[[ $(cat "$BATS_TEST_TMPDIR/out") == $'first\nread' || $(cat "$BATS_TEST_TMPDIR/out") == $'first' ]]
+	[[ $(cat "$BATS_TEST_TMPDIR/out") == $'first\nread' ]]
 }

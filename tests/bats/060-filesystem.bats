@@ -18,7 +18,7 @@ work() {
 }
 
 @test "apt-get installs and removes packages, offline" {
-	work 'apt-get -q update; apt-get -q -y install hello jq; hello; echo "{\"a\": 1}" | jq .a; apt-get -q -y remove hello; ! test -e /usr/bin/hello; dpkg --audit'
+	work 'apt-get -q update; apt-get -q -y install hello jq; hello; echo "{\"a\": 1}" | jq .a; apt-get -q -y remove hello; test ! -e /usr/bin/hello; dpkg --audit'
 	[[ $output == *"Hello, world!"* ]]
 }
 

@@ -124,13 +124,30 @@ refuse() {
 	refuse 1 "bzImage"
 }
 
-@test "no /dev/kvm; no right to it" {
+@test "no /dev/kvm, a software one, no right to it" {
 	new_bundle true
 	need_kvm
 	run unshare --mount sh -c 'mount -t tmpfs tmpfs /dev && "$@"' sh \
 		"$CORACLE_BIN" --root "$root" run --bundle "$bundle" "$id"
 	fails 1 "no /dev/kvm"
 	left_nothing
+	run unshare --mount sh -c 'mount -t tmpfs tmpfs /dev && "$@"' sh "$CORACLE_BIN" check
+	((status == 1))
+	[[ $output == *missing*"/dev/kvm"* && $output == *"No container can start here."* ]]
+	mkdir "$BATS_TEST_TMPDIR/module" "$BATS_TEST_TMPDIR/module/kvm_pvm"
+	run unshare --mount sh -c 'mount --bind "$1" /sys/module && shift && "$@"' sh "$BATS_TEST_TMPDIR/module" \
+		"$CORACLE_BIN" --root "$root" run --bundle "$bundle" "$id"
+	fails 1 "software one (kvm_pvm)"
+	left_nothing
+	chmod 0600 /dev/kvm
+	user=$(mktemp -d /tmp/user.XXXXXX) # bats' own directories are closed to others
+	cp -r "$bundle" "$user/bundle"
+	chown -R 65534 "$user"
+	run setpriv --reuid 65534 --regid 65534 --clear-groups "$CORACLE_BIN" --root "$user/state" \
+		run --bundle "$user/bundle" "$id"
+	rm -rf "$user"
+	((status == 1))
+	[[ $output == *"no right to use /dev/kvm"*  ]]
 }
 
 @test "id taken" {

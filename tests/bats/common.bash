@@ -26,7 +26,11 @@ teardown() {
 	done
 	! mountpoint -q "$bundle/rootfs" || umount "$bundle/rootfs"
 	! mountpoint -q "$BATS_TEST_TMPDIR/overlay" || umount "$BATS_TEST_TMPDIR/overlay"
-	! pgrep -a coracle-vmm || { echo "a VMM was left behind" && pkill -9 coracle-vmm && return 1; }
+	if pgrep -a coracle-vmm; then
+		echo "a VMM was left behind"
+		pkill -9 coracle-vmm
+		return 1
+	fi
 }
 
 coracle() { "$CORACLE_BIN" --root "$root" "$@"; }
@@ -96,7 +100,12 @@ fails() {
 
 # left_nothing: no state, no process, no mount of ours.
 left_nothing() {
-	[[ ! -d $root || ! $(ls -A "$root") ]] || { ls -lR "$root" && return 1; }
-	! pgrep -a coracle-vmm
-	! grep -F "$root" /proc/self/mountinfo
+	# `! command` alone never fails a bats test: hence the ifs.
+	if [[ -d $root && $(ls -A "$root") ]]; then
+		ls -lR "$root"
+		return 1
+	fi
+	if pgrep -a coracle-vmm || grep -F "$root" /proc/self/mountinfo; then
+		return 1
+	fi
 }

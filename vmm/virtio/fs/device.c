@@ -3,12 +3,13 @@
  * The virtio-fs device (VIRTIO 1.2, 5.11): queue 0 is the high-priority one (FORGETs), the others
  * carry requests, one worker thread each. What the requests mean is server.c's.
  *
- * The worker runs as the host's root with these capabilities, and no other:
- *   CHOWN, FOWNER           SETATTR, and giving new files to the guest's users
- *   DAC_OVERRIDE            the guest kernel has checked permissions; the host's view of them is
- * root's DAC_READ_SEARCH         open_by_handle_at(2): nodes whose descriptor was closed FSETID
- * keeps set-id bits where the guest's caller may keep them MKNOD                   device nodes and
- * whiteouts SETFCAP                 security.capability and SYS_CHROOT until enter() is done.
+ * The worker runs as the host's root with these capabilities, and no other (thread.c drops the rest):
+ *	CHOWN, FOWNER		SETATTR, and giving new files to the guest's users
+ *	DAC_OVERRIDE		the guest kernel has checked permissions; the host's view of them is root's
+ *	DAC_READ_SEARCH		open_by_handle_at(2): nodes whose descriptor was closed
+ *	FSETID			keeps set-id bits where the guest's caller may keep them
+ *	MKNOD			device nodes and whiteouts
+ *	SETFCAP			security.capability
  * System calls: docs/fs.md.
  */
 #include <errno.h>

@@ -3,15 +3,18 @@
  * descriptors. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "lib/base.h"
 #include "vmm/virtio/fs/request.h"
 
 int fs_thread_init(struct fs_thread *t, struct fs_server *fs, struct err *err)
@@ -45,7 +48,38 @@ static struct __user_cap_header_struct cap_header(void)
 	return (struct __user_cap_header_struct){.version = _LINUX_CAPABILITY_VERSION_3};
 }
 
-/* capget(2), unshare(2), chroot(2), openat(2): before the jail closes. */
+/*
+ * The thread's own descriptors, by number. Jailed: as a mount of its own that hangs nowhere, so that ".." from
+ * there leads nowhere; the directory itself lies outside of the thread's root, and from it ".." would lead
+ * through /proc to the host's root.
+ */
+static int open_proc(bool jailed)
+{
+	if (!jailed)
+		return open("/proc/thread-self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return (int)syscall(SYS_open_tree, AT_FDCWD, "/proc/thread-self/fd",
+		OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+}
+
+/* device.c says what each is for. */
+static int drop_caps(void)
+{
+	struct __user_cap_header_struct hdr = cap_header();
+	struct __user_cap_data_struct caps[2] = {{0}};
+	const uint32_t keep = BIT(CAP_CHOWN) | BIT(CAP_FOWNER) | BIT(CAP_DAC_OVERRIDE) |
+			      BIT(CAP_DAC_READ_SEARCH) | BIT(CAP_FSETID) | BIT(CAP_MKNOD) |
+			      BIT(CAP_SETFCAP);
+
+	if (syscall(SYS_capget, &hdr, caps) < 0)
+		return -1;
+	caps[0].permitted &= keep;
+	caps[0].effective = caps[0].permitted;
+	caps[1].permitted = caps[1].effective = 0; /* SETFCAP, 31, is the highest we keep */
+	caps[0].inheritable = caps[1].inheritable = 0;
+	return (int)syscall(SYS_capset, &hdr, caps);
+}
+
+/* capget(2), unshare(2), chroot(2), open_tree(2): before the jail closes. */
 int fs_thread_enter(struct fs_thread *t, int jail_fd, struct err *err)
 {
 	struct __user_cap_header_struct hdr = cap_header();
@@ -54,13 +88,15 @@ int fs_thread_enter(struct fs_thread *t, int jail_fd, struct err *err)
 	/* umask, root and working directory belong to all threads of a process otherwise */
 	if (unshare(CLONE_FS) < 0)
 		return err_set(err, errno, "cannot take the file server's thread its own umask");
-	t->proc_fd = open("/proc/thread-self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	t->proc_fd = open_proc(jail_fd >= 0);
 	if (t->proc_fd < 0)
 		return err_set(err, errno, "cannot open '/proc/thread-self/fd'");
 	if (jail_fd >= 0 && (fchdir(jail_fd) < 0 || chroot(".") < 0))
 		return err_set(err, errno, "cannot make the share the file server's root");
 	if (fchdir(t->proc_fd) < 0)
 		return err_set(err, errno, "cannot change to '/proc/thread-self/fd'");
+	if (jail_fd >= 0 && drop_caps() < 0)
+		return err_set(err, errno, "cannot drop the file server's capabilities");
 	if (syscall(SYS_capget, &hdr, t->caps) < 0)
 		return err_set(err, errno, "cannot read the file server's capabilities");
 	t->uid = geteuid();
