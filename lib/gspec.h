@@ -50,7 +50,7 @@ enum gcap_set {
 #define GPROC_HAS_CAPS \
 	BIT(4) /* without it: all sets empty, as runc treats missing capabilities \
 				    */
-#define GPROC_STDIN_NULL  BIT(5) /* the caller's stream was closed: /dev/null in the guest */
+#define GPROC_STDIN_NULL  BIT(5) /* no such stream: /dev/null in the guest */
 #define GPROC_STDOUT_NULL BIT(6)
 #define GPROC_STDERR_NULL BIT(7)
 #define GPROC_FLAGS_ALL   0xffu
