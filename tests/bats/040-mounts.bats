@@ -146,6 +146,6 @@ setup_files() {
 	run_container
 	echo "$stderr"
 	((status == 1))
-	[[ $stderr == *nosuchfs*/t* ]]
+	[[ $stderr == */t*nosuchfs* ]]
 	left_nothing
 }
