@@ -19,7 +19,7 @@ load common
 	((status == 137))
 	new_bundle sh -c 'echo up; exec sleep 1000'
 	"$CORACLE_BIN" --root "$root" run --bundle "$bundle" "$id" >"$BATS_TEST_TMPDIR/out" &
-	until_true 20 grep -q up "$BATS_TEST_TMPDIR/out"
+	until_true 60 grep -q up "$BATS_TEST_TMPDIR/out"
 	coracle kill "$id" 9
 	wait $! || got=$?
 	((got == 137))
@@ -61,7 +61,7 @@ load common
 	[[ ${lines[1]} == "$id"*"$pid"*running*"$bundle"* ]]
 
 	run -0 coracle kill "$id" KILL
-	until_true 20 eval '[[ $(status_of "$id") == stopped ]]'
+	until_true 60 eval '[[ $(status_of "$id") == stopped ]]'
 	coracle state "$id" | jq -e '.pid == 0 and .status == "stopped"'
 	run coracle kill "$id" TERM
 	fails 1 "container not running"
@@ -82,14 +82,14 @@ load common
 		print $f "ready\n"; select undef, undef, undef, 0.2 while 1'
 	edit '.mounts += [{destination: "/out", source: $own, type: "bind", options: ["bind", "rw"]}]' --arg own "$own"
 	coracle run --detach --bundle "$bundle" "$id" </dev/null >/dev/null 2>&1
-	until_true 20 grep -q ready "$own/log"
+	until_true 60 grep -q ready "$own/log"
 	for signal in HUP 2 SIGQUIT usr1 12 TERM WINCH 14; do
 		coracle kill "$id" "$signal"
 	done
-	until_true 20 grep -q ALRM "$own/log"
+	until_true 60 grep -q ALRM "$own/log"
 	[[ $(sort "$own/log" | tr '\n' ' ') == "ALRM HUP INT QUIT TERM USR1 USR2 WINCH ready " ]]
 	coracle kill "$id" 9
-	until_true 20 eval '[[ $(status_of "$id") == stopped ]]'
+	until_true 60 eval '[[ $(status_of "$id") == stopped ]]'
 	coracle delete "$id"
 }
 
@@ -97,7 +97,7 @@ load common
 	need_kvm
 	new_bundle sh -c 'trap "exit 7" TERM; echo up; while :; do sleep 0.1; done'
 	coracle run --bundle "$bundle" "$id" >"$BATS_TEST_TMPDIR/out" &
-	until_true 20 grep -q up "$BATS_TEST_TMPDIR/out"
+	until_true 60 grep -q up "$BATS_TEST_TMPDIR/out"
 	coracle kill "$id"
 	wait $! || got=$?
 	((got == 7))
@@ -107,7 +107,7 @@ load common
 	need_kvm
 	new_bundle sh -c 'trap "exit 8" USR1; echo up; while :; do sleep 0.1; done'
 	"$CORACLE_BIN" --root "$root" run --bundle "$bundle" "$id" >"$BATS_TEST_TMPDIR/out" &
-	until_true 20 grep -q up "$BATS_TEST_TMPDIR/out"
+	until_true 60 grep -q up "$BATS_TEST_TMPDIR/out"
 	kill -USR1 $!
 	wait $! || got=$?
 	((got == 8))
@@ -118,7 +118,7 @@ load common
 	need_kvm
 	new_bundle sh -c 'trap "exit 9" TERM; echo up; while :; do sleep 0.1; done'
 	"$CORACLE_BIN" --root "$root" run --pid-file "$BATS_TEST_TMPDIR/pid" --bundle "$bundle" "$id" >"$BATS_TEST_TMPDIR/out" &
-	until_true 20 grep -q up "$BATS_TEST_TMPDIR/out"
+	until_true 60 grep -q up "$BATS_TEST_TMPDIR/out"
 	kill -TERM "$(cat "$BATS_TEST_TMPDIR/pid")"
 	wait $! || got=$?
 	((got == 9))
@@ -129,7 +129,7 @@ load common
 	new_bundle sleep 1000
 	coracle create --bundle "$bundle" "$id" </dev/null >/dev/null 2>&1
 	run -0 coracle kill "$id" 9
-	until_true 20 eval '[[ $(status_of "$id") == stopped ]]'
+	until_true 60 eval '[[ $(status_of "$id") == stopped ]]'
 	run -0 coracle delete "$id"
 	left_nothing
 }
@@ -138,7 +138,7 @@ load common
 	need_kvm
 	new_bundle sh -c 'trap "" TERM INT HUP; echo up; while :; do sleep 0.1; done'
 	"$CORACLE_BIN" --root "$root" run --bundle "$bundle" "$id" >"$BATS_TEST_TMPDIR/out" &
-	until_true 20 grep -q up "$BATS_TEST_TMPDIR/out"
+	until_true 60 grep -q up "$BATS_TEST_TMPDIR/out"
 	coracle kill "$id" TERM
 	coracle kill "$id" KILL
 	wait $! || got=$?
@@ -161,7 +161,7 @@ load common
 	new_bundle sleep 1000
 	coracle run --detach --pid-file "$BATS_TEST_TMPDIR/pid" --bundle "$bundle" "$id" </dev/null >/dev/null 2>&1
 	kill -9 "$(cat "$BATS_TEST_TMPDIR/pid")"
-	until_true 10 eval '[[ $(status_of "$id") == stopped ]]'
+	until_true 60 eval '[[ $(status_of "$id") == stopped ]]'
 	run -0 coracle delete "$id"
 	left_nothing
 }
@@ -175,7 +175,7 @@ load common
 		kill -9 $! 2>/dev/null || true
 		wait $! || true
 		run -0 coracle delete --force "$id"
-		until_true 10 eval '! pgrep coracle-vmm'
+		until_true 60 eval '! pgrep coracle-vmm'
 		left_nothing
 	done
 }
@@ -250,11 +250,11 @@ inventory() {
 	exec 9<>"$BATS_TEST_TMPDIR/fifo"
 	new_bundle sh -c 'head -c 120000 /dev/zero'
 	coracle run --detach --pid-file "$BATS_TEST_TMPDIR/pid" --bundle "$bundle" "$id" </dev/null >&9 2>/dev/null 9>&-
-	until_true 20 eval '[[ $(status_of "$id") == stopped ]]'
+	until_true 60 eval '[[ $(status_of "$id") == stopped ]]'
 	run coracle delete "$id"
 	fails 1 "not stopped"
 	run -0 coracle kill "$id" KILL
-	until_true 10 eval '[[ ! -d /proc/$(cat "$BATS_TEST_TMPDIR/pid") ]]'
+	until_true 60 eval '[[ ! -d /proc/$(cat "$BATS_TEST_TMPDIR/pid") ]]'
 	run -0 coracle delete "$id"
 	exec 9>&-
 	left_nothing
@@ -264,7 +264,7 @@ inventory() {
 	need_kvm
 	new_bundle sleep 1000
 	"$CORACLE_BIN" --root "$root" run --bundle "$bundle" "$id" 2>"$BATS_TEST_TMPDIR/err" &
-	until_true 10 pgrep coracle-vmm
+	until_true 60 pgrep coracle-vmm
 	kill -TERM $!
 	wait $! || got=$?
 	((got == 143))

@@ -68,7 +68,7 @@ load common
 	: >"$own/full-seen"
 	until_true 60 test -e "$own/empty"
 	: >"$own/empty-seen"
-	until_true 30 eval '(($(rss) < full - 200))'
+	until_true 60 eval '(($(rss) < full - 200))'
 	echo "full: $full MiB, after: $(rss) MiB"
 	coracle delete --force "$id"
 }
