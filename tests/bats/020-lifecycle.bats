@@ -211,12 +211,14 @@ load common
 @test "the VMM keeps only the streams: no descriptor of the caller leaks into it" {
 	need_kvm
 	new_bundle sleep 1000
-	exec 7>"$BATS_TEST_TMPDIR/leak" 8</etc/passwd
+	echo >"$BATS_TEST_TMPDIR/leak-in"
+	exec 7>"$BATS_TEST_TMPDIR/leak-out" 8<"$BATS_TEST_TMPDIR/leak-in"
 	coracle run --detach --pid-file "$BATS_TEST_TMPDIR/pid" --bundle "$bundle" "$id" </dev/null >/dev/null 2>&1
 	exec 7>&- 8<&-
 	run ls -l "/proc/$(cat "$BATS_TEST_TMPDIR/pid")/fd"
 	((status == 0))
-	[[ $output == *socket* && $output != *leak* && $output != *passwd* ]]
+	echo "$output"
+	[[ $output == *socket* && $output != *leak* ]]
 	coracle delete --force "$id"
 }
 
