@@ -52,7 +52,7 @@ assert os.stat("s").st_size == (50 << 20) + 1 and os.stat("s").st_blocks < 1000
 assert os.lseek(f, 0, os.SEEK_DATA) >= (50 << 20) - 65536 and os.lseek(f, 0, os.SEEK_HOLE) == 0
 os.posix_fallocate(f, 0, 4096)
 t = os.open(".", os.O_TMPFILE | os.O_RDWR, 0o600); os.write(t, b"tmp")
-os.link("/proc/self/fd/%d" % t, "named", follow_symlinks=True); assert open("named").read() == "tmp"
+os.link("/proc/self/fd/%d" % t, "named", src_dir_fd=os.open("/", os.O_RDONLY), follow_symlinks=True); assert open("named").read() == "tmp"
 os.setxattr("a", "user.k", b"v"); assert os.getxattr("a", "user.k") == b"v" and os.listxattr("a") == ["user.k"]
 os.removexattr("a", "user.k")
 g = open("a", "r+"); fcntl.lockf(g, fcntl.LOCK_EX)
