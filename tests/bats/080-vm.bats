@@ -58,8 +58,9 @@ load common
 	own=$BATS_TEST_TMPDIR/own
 	mkdir "$own"
 	new_bundle perl -e 'sub say_ { open my $f, ">", "/own/$_[0]"; close $f; while (!-e "/own/$_[0]-seen") { select undef, undef, undef, 0.05 } }
-		my $x = "x" x (300 << 20); say_("full"); undef $x; say_("empty"); select undef, undef, undef, 0.1 while !-e "/own/end"'
-	edit '.annotations["coracle.vm.memory"] = "768M" | .mounts += [{destination: "/own", source: $s, type: "bind", options: ["bind"]}]' --arg s "$own"
+		my $n = 120 << 20; my $x = "x" x $n; # a constant would be kept for ever
+		say_("full"); undef $x; say_("empty"); select undef, undef, undef, 0.1 while !-e "/own/end"'
+	edit '.annotations["coracle.vm.memory"] = "512M" | .mounts += [{destination: "/own", source: $s, type: "bind", options: ["bind"]}]' --arg s "$own"
 	coracle run --detach --pid-file "$BATS_TEST_TMPDIR/pid" --bundle "$bundle" "$id" </dev/null >/dev/null 2>&1
 	pid=$(cat "$BATS_TEST_TMPDIR/pid")
 	rss() { awk '/^RssShmem/ { print int($2 / 1024) }' "/proc/$pid/status"; }
@@ -68,7 +69,7 @@ load common
 	: >"$own/full-seen"
 	until_true 60 test -e "$own/empty"
 	: >"$own/empty-seen"
-	until_true 60 eval '(($(rss) < full - 200))'
+	until_true 60 eval '(($(rss) < full - 80))'
 	echo "full: $full MiB, after: $(rss) MiB"
 	coracle delete --force "$id"
 }
