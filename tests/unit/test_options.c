@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/options.h"
+
+#include <errno.h>
+
+#include "lib/base.h"
+#include "tests/tap.h"
+
+struct values {
+	bool flag;
+	const char *text;
+	unsigned number;
+};
+
+static int parse(struct values *v, int argc, char **argv, struct err *err)
+{
+	const struct option_def options[] = {
+		{"flag", 'f', OPTION_FLAG, NULL, "a flag", &v->flag},
+		{"text", 't', OPTION_STRING, "TEXT", "a text", &v->text},
+		{"number", 0, OPTION_NUMBER, "N", "a number", &v->number},
+	};
+	const struct usage u = {"test [OPTION]...", "Tests.", options, ARRAY_SIZE(options), NULL};
+
+	*v = (struct values){.text = "", .number = 7};
+	*err = (struct err)ERR_INIT;
+	return options_parse(&u, argc, argv, err);
+}
+
+#define ARGS(...)                                              \
+	(int)ARRAY_SIZE(((char *[]){__VA_ARGS__})), (char *[]) \
+	{                                                      \
+		__VA_ARGS__, NULL                              \
+	}
+
+int main(void)
+{
+	const struct usage u = {"test ID", "Tests.", NULL, 0, NULL};
+	struct values v;
+	struct err err;
+
+	eq_int(parse(&v, ARGS("test"), &err), 1, "nothing");
+	ok(!v.flag && v.number == 7, "the values stay");
+	eq_int(parse(&v, ARGS("test", "-f", "--text=a b", "--number", "42", "op"), &err), 5,
+		"all kinds, the first operand");
+	ok(v.flag && v.number == 42, "flag and number");
+	eq_str(v.text, "a b", "text");
+	eq_int(parse(&v, ARGS("test", "op", "--flag"), &err), 1,
+		"options end at the first operand");
+	ok(!v.flag, "what follows is not an option");
+	eq_int(parse(&v, ARGS("test", "--", "-f"), &err), 2, "-- ends them too");
+	eq_int(parse(&v, ARGS("test", "--nosuch"), &err), -EINVAL, "unknown");
+	has_str(err.msg, "unknown option '--nosuch'");
+	eq_int(parse(&v, ARGS("test", "--text"), &err), -EINVAL, "no value");
+	has_str(err.msg, "needs a value");
+	eq_int(parse(&v, ARGS("test", "--number", "x"), &err), -EINVAL, "not a number");
+	has_str(err.msg, "'x' is not a number");
+	eq_int(parse(&v, ARGS("test", "--number", "99999999999"), &err), -EINVAL, "too large");
+	eq_int(options_operands(&u, 2, 1, 1, 1, &err), 0, "as many as wanted");
+	eq_int(options_operands(&u, 1, 1, 1, 1, &err), -EINVAL, "too few");
+	has_str(err.msg, "an argument is missing");
+	eq_int(options_operands(&u, 4, 1, 1, 2, &err), -EINVAL, "too many");
+	has_str(err.msg, "too many arguments");
+	return tap_done();
+}
