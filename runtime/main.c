@@ -112,14 +112,10 @@ static int coracle(struct global *g, int argc, char **argv, struct err *err)
  * it closed, as we did. */
 static int fill_streams(void)
 {
-	int fd;
-
-	do {
-		fd = open("/dev/null", O_RDWR | O_CLOEXEC | O_NOCTTY);
-		if (fd < 0)
-			return -errno;
-	} while (fd <= STDERR_FILENO);
-	close(fd);
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 &&
+			open("/dev/null", O_RDWR | O_CLOEXEC | O_NOCTTY) != fd)
+			return -1;
 	return 0;
 }
 
