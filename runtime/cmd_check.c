@@ -19,7 +19,6 @@
 #include "oci/json.h"
 #include "runtime/command.h"
 #include "runtime/files.h"
-#include "runtime/options.h"
 #include "runtime/probe.h"
 
 #define ROWS_MAX         20
@@ -288,14 +287,11 @@ int cmd_check(const struct global *g, int argc, char **argv, struct err *err)
 		options, ARRAY_SIZE(options)};
 	int first = options_parse(&u, argc, argv, err);
 	struct report rep = {.n = 0};
-	int r;
+	int r = 0;
 
 	(void)g;
 	if (first <= 0)
 		return first;
-	r = options_operands(&u, argc, first, 0, 0, err);
-	if (r < 0)
-		return r;
 	check_kvm(&rep);
 	check_cpu(&rep);
 	check_host_kernel(&rep);

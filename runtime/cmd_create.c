@@ -14,16 +14,13 @@ int cmd_create(const struct global *g, int argc, char **argv, struct err *err)
 	const struct option_def options[] = {LAUNCH_OPTIONS(&l)};
 	const struct usage u = {"create [OPTION]... ID",
 		"Boots a VM for the bundle's container. Its program runs after `coracle start ID`.",
-		options, ARRAY_SIZE(options)};
+		options, ARRAY_SIZE(options), 1, 1};
 	int first = options_parse(&u, argc, argv, err);
 	autofd int sfd = -1;
 	int r;
 
 	if (first <= 0)
 		return first;
-	r = options_operands(&u, argc, first, 1, 1, err);
-	if (r < 0)
-		return r;
 	l.detach = true;
 	l.signal_fd = sfd = launch_signal_fd();
 	if (sfd < 0)

@@ -5,8 +5,6 @@
 
 #include "lib/base.h"
 #include "runtime/command.h"
-#include "runtime/container.h"
-#include "runtime/options.h"
 
 /* A state file that cannot be read must not make a container undeletable. */
 static int open_for_delete(struct container *c, const struct global *g, const char *id, bool lock,
@@ -65,15 +63,12 @@ int cmd_delete(const struct global *g, int argc, char **argv, struct err *err)
 			&force},
 	};
 	const struct usage u = {"delete [OPTION]... ID", "Removes a stopped container.", options,
-		ARRAY_SIZE(options)};
+		ARRAY_SIZE(options), 1, 1};
 	int first = options_parse(&u, argc, argv, err);
 	int r;
 
 	if (first <= 0)
 		return first;
-	r = options_operands(&u, argc, first, 1, 1, err);
-	if (r < 0)
-		return r;
 	r = cstate_check_id(argv[first], err);
 	if (r < 0)
 		return r;

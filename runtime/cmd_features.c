@@ -6,7 +6,6 @@
 #include "oci/features.h"
 #include "oci/json.h"
 #include "runtime/command.h"
-#include "runtime/options.h"
 
 int cmd_features(const struct global *g, int argc, char **argv, struct err *err)
 {
@@ -18,9 +17,6 @@ int cmd_features(const struct global *g, int argc, char **argv, struct err *err)
 	(void)g;
 	if (first <= 0)
 		return first;
-	r = options_operands(&u, argc, first, 0, 0, err);
-	if (r < 0)
-		return r;
 	o = features_json();
 	r = o ? json_print(stdout, o, JSON_INDENT) : -ENOMEM;
 	json_object_put(o);

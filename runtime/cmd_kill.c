@@ -7,8 +7,6 @@
 
 #include "lib/base.h"
 #include "runtime/command.h"
-#include "runtime/container.h"
-#include "runtime/options.h"
 #include "runtime/signals.h"
 
 #define SIGNAL_WAIT_MS 5000
@@ -44,22 +42,16 @@ int cmd_kill(const struct global *g, int argc, char **argv, struct err *err)
 	};
 	const struct usage u = {"kill [OPTION]... ID [SIGNAL]",
 		"Sends SIGNAL (name or number, default TERM) to the container's first process.",
-		options, ARRAY_SIZE(options)};
+		options, ARRAY_SIZE(options), 1, 2};
 	struct container c = CONTAINER_INIT;
-	int first = options_parse(&u, argc, argv, err);
-	int r, signo;
+	int first = command_open(&u, g, argc, argv, false, &c, err);
+	int r;
 
 	if (first <= 0)
 		return first;
-	r = options_operands(&u, argc, first, 1, 2, err);
-	if (r < 0)
-		return r;
-	signo = signal_parse(argc - first == 2 ? argv[first + 1] : "TERM", err);
-	if (signo < 0)
-		return signo;
-	r = container_open(&c, g->root, argv[first], false, err);
+	r = signal_parse(argc - first == 2 ? argv[first + 1] : "TERM", err);
 	if (r >= 0)
-		r = deliver(&c, signo, err);
+		r = deliver(&c, r, err);
 	container_release(&c);
 	return r;
 }

@@ -9,9 +9,7 @@
 #include "lib/base.h"
 #include "lib/cleanup.h"
 #include "runtime/command.h"
-#include "runtime/container.h"
 #include "runtime/log.h"
-#include "runtime/options.h"
 
 struct listing {
 	struct container *c;
@@ -100,13 +98,9 @@ int cmd_list(const struct global *g, int argc, char **argv, struct err *err)
 	const struct usage u = {
 		"list [OPTION]...", "Lists the containers.", options, ARRAY_SIZE(options)};
 	int first = options_parse(&u, argc, argv, err);
-	int r;
 
 	if (first <= 0)
 		return first;
-	r = options_operands(&u, argc, first, 0, 0, err);
-	if (r < 0)
-		return r;
 	if (strcmp(format, "table") && strcmp(format, "json"))
 		return err_plain(err, EINVAL, "--format: expected table or json, got '%s'", format);
 	return list_root(g->root, format, quiet, err);

@@ -142,16 +142,13 @@ int cmd_run(const struct global *g, int argc, char **argv, struct err *err)
 	};
 	const struct usage u = {"run [OPTION]... ID",
 		"Creates and starts a container and waits for it. Exits with its status.", options,
-		ARRAY_SIZE(options)};
+		ARRAY_SIZE(options), 1, 1};
 	int first = options_parse(&u, argc, argv, err);
 	autofd int sfd = -1, timing_fd = -1;
 	int r;
 
 	if (first <= 0)
 		return first;
-	r = options_operands(&u, argc, first, 1, 1, err);
-	if (r < 0)
-		return r;
 	if (timing) {
 		timing_fd = open(timing, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0644);
 		if (timing_fd < 0)

@@ -9,7 +9,6 @@
 #include "oci/defaults.h"
 #include "oci/json.h"
 #include "runtime/command.h"
-#include "runtime/options.h"
 
 static int write_spec(const char *dir, struct err *err)
 {
@@ -47,11 +46,7 @@ int cmd_spec(const struct global *g, int argc, char **argv, struct err *err)
 	const struct usage u = {
 		"spec [OPTION]...", "Writes a default config.json.", options, ARRAY_SIZE(options)};
 	int first = options_parse(&u, argc, argv, err);
-	int r;
 
 	(void)g;
-	if (first <= 0)
-		return first;
-	r = options_operands(&u, argc, first, 0, 0, err);
-	return r < 0 ? r : write_spec(bundle, err);
+	return first <= 0 ? first : write_spec(bundle, err);
 }

@@ -4,8 +4,6 @@
 
 #include "lib/base.h"
 #include "runtime/command.h"
-#include "runtime/container.h"
-#include "runtime/options.h"
 
 static int start(const struct container *c, struct err *err)
 {
@@ -23,19 +21,14 @@ static int start(const struct container *c, struct err *err)
 
 int cmd_start(const struct global *g, int argc, char **argv, struct err *err)
 {
-	const struct usage u = {"start ID", "Runs the program of a created container.", NULL, 0};
+	const struct usage u = {
+		"start ID", "Runs the program of a created container.", NULL, 0, 1, 1};
 	struct container c = CONTAINER_INIT;
-	int first = options_parse(&u, argc, argv, err);
-	int r;
+	int r = command_open(&u, g, argc, argv, false, &c, err);
 
-	if (first <= 0)
-		return first;
-	r = options_operands(&u, argc, first, 1, 1, err);
-	if (r < 0)
+	if (r <= 0)
 		return r;
-	r = container_open(&c, g->root, argv[first], false, err);
-	if (r >= 0)
-		r = start(&c, err);
+	r = start(&c, err);
 	container_release(&c);
 	return r;
 }

@@ -4,8 +4,6 @@
 
 #include "lib/base.h"
 #include "runtime/command.h"
-#include "runtime/container.h"
-#include "runtime/options.h"
 
 static int print_state(const struct container *c, struct err *err)
 {
@@ -25,19 +23,13 @@ static int print_state(const struct container *c, struct err *err)
 
 int cmd_state(const struct global *g, int argc, char **argv, struct err *err)
 {
-	const struct usage u = {"state ID", "Prints the container's state as JSON.", NULL, 0};
+	const struct usage u = {"state ID", "Prints the container's state as JSON.", NULL, 0, 1, 1};
 	struct container c = CONTAINER_INIT;
-	int first = options_parse(&u, argc, argv, err);
-	int r;
+	int r = command_open(&u, g, argc, argv, false, &c, err);
 
-	if (first <= 0)
-		return first;
-	r = options_operands(&u, argc, first, 1, 1, err);
-	if (r < 0)
+	if (r <= 0)
 		return r;
-	r = container_open(&c, g->root, argv[first], false, err);
-	if (r >= 0)
-		r = print_state(&c, err);
+	r = print_state(&c, err);
 	container_release(&c);
 	return r;
 }

@@ -7,7 +7,6 @@
 
 #include "lib/base.h"
 #include "runtime/command.h"
-#include "runtime/options.h"
 #include "runtime/timing.h"
 
 #define DEFAULT_COLUMNS 100
@@ -29,7 +28,7 @@ int cmd_timeline(const struct global *g, int argc, char **argv, struct err *err)
 	};
 	const struct usage u = {"timeline [OPTION]... FILE",
 		"Draws the phases of a start that `coracle run --timing FILE` recorded.", options,
-		ARRAY_SIZE(options)};
+		ARRAY_SIZE(options), 1, 1};
 	int first = options_parse(&u, argc, argv, err);
 	struct timing t;
 	int r;
@@ -37,9 +36,6 @@ int cmd_timeline(const struct global *g, int argc, char **argv, struct err *err)
 	(void)g;
 	if (first <= 0)
 		return first;
-	r = options_operands(&u, argc, first, 1, 1, err);
-	if (r < 0)
-		return r;
 	r = timing_read(argv[first], &t, err);
 	if (r < 0)
 		return r;

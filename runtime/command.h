@@ -11,6 +11,8 @@
 
 #include "lib/err.h"
 #include "lib/timeline.h"
+#include "runtime/container.h"
+#include "runtime/options.h"
 
 /* The global options, in front of the command. */
 struct global {
@@ -26,6 +28,15 @@ struct command {
 	const char *summary;
 	int (*run)(const struct global *g, int argc, char **argv, struct err *err);
 };
+
+/*
+ * How a command begins that is about one container: parses its options and operands, of which the
+ * first is the container's id, and opens that container (see container_open() for lock). Returns the
+ * index of the id, with c open for the caller to release; 0 when --help was asked and printed; or
+ * -errno. In the last two cases nothing is left to release.
+ */
+int command_open(const struct usage *u, const struct global *g, int argc, char **argv, bool lock,
+	struct container *c, struct err *err);
 
 int cmd_check(const struct global *g, int argc, char **argv, struct err *err);
 int cmd_create(const struct global *g, int argc, char **argv, struct err *err);

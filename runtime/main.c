@@ -2,6 +2,7 @@
 /* coracle: the command line. Global options, then one command (one file each, cmd_*.c). */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,9 +12,7 @@
 #include "lib/base.h"
 #include "oci/spec.h"
 #include "runtime/command.h"
-#include "runtime/container.h"
 #include "runtime/log.h"
-#include "runtime/options.h"
 
 static const struct command commands[] = {
 	{"check", "say what this machine offers and whether a container can start", cmd_check},
@@ -88,7 +87,7 @@ static int coracle(struct global *g, int argc, char **argv, struct err *err)
 	};
 	const struct usage u = {"[GLOBAL OPTION]... COMMAND [OPTION]... [ARGUMENT]...",
 		"Runs OCI containers, each in a microVM of its own.", options, ARRAY_SIZE(options),
-		print_commands};
+		0, INT_MAX, print_commands};
 	int first = options_parse(&u, argc, argv, err);
 	int r;
 

@@ -60,6 +60,14 @@ static const struct option_def *find(const struct usage *u, int c)
 	return NULL;
 }
 
+static int check_operands(const struct usage *u, int n, struct err *err)
+{
+	if (n >= u->min && n <= u->max)
+		return 0;
+	return err_plain(err, EINVAL, "%s: usage: coracle %s",
+		n < u->min ? "an argument is missing" : "too many arguments", u->synopsis);
+}
+
 int options_parse(const struct usage *u, int argc, char **argv, struct err *err)
 {
 	struct option longs[OPTIONS_MAX + 2] = {{0}};
@@ -98,15 +106,5 @@ int options_parse(const struct usage *u, int argc, char **argv, struct err *err)
 		if (r < 0)
 			return r;
 	}
-	return optind;
-}
-
-int options_operands(const struct usage *u, int argc, int first, int min, int max, struct err *err)
-{
-	int n = argc - first;
-
-	if (n >= min && n <= max)
-		return 0;
-	return err_plain(err, EINVAL, "%s: usage: coracle %s",
-		n < min ? "an argument is missing" : "too many arguments", u->synopsis);
+	return check_operands(u, argc - optind, err) < 0 ? -EINVAL : optind;
 }

@@ -28,14 +28,14 @@ struct usage {
 	const char *about;    /* one or more lines */
 	const struct option_def *options;
 	size_t n;
+	int min, max;       /* operands that the command takes */
 	void (*more)(void); /* prints what else the help says; NULL: nothing */
 };
 
-/* Parses argv (argv[0] is a name). Options stop at the first operand. Returns the index of the
- * first operand; 0 when --help was asked and printed; -EINVAL with err set. */
+/* Parses argv (argv[0] is a name). Options stop at the first operand; as many operands must follow
+ * as the usage says. Returns the index of the first one; 0 when --help was asked and printed;
+ * -EINVAL with err set. */
 int options_parse(const struct usage *u, int argc, char **argv, struct err *err);
-/* Fails unless between min and max operands are left from argv[first] on. */
-int options_operands(const struct usage *u, int argc, int first, int min, int max, struct err *err);
 void options_help(const struct usage *u);
 
 #endif

@@ -19,7 +19,8 @@ static int parse(struct values *v, int argc, char **argv, struct err *err)
 		{"text", 't', OPTION_STRING, "TEXT", "a text", &v->text},
 		{"number", 0, OPTION_NUMBER, "N", "a number", &v->number},
 	};
-	const struct usage u = {"test [OPTION]...", "Tests.", options, ARRAY_SIZE(options), NULL};
+	const struct usage u = {
+		"test [OPTION]...", "Tests.", options, ARRAY_SIZE(options), 0, 2, NULL};
 
 	*v = (struct values){.text = "", .number = 7};
 	*err = (struct err)ERR_INIT;
@@ -34,7 +35,7 @@ static int parse(struct values *v, int argc, char **argv, struct err *err)
 
 int main(void)
 {
-	const struct usage u = {"test ID", "Tests.", NULL, 0, NULL};
+	const struct usage u = {"test ID", "Tests.", NULL, 0, 1, 2, NULL};
 	struct values v;
 	struct err err;
 
@@ -55,10 +56,13 @@ int main(void)
 	eq_int(parse(&v, ARGS("test", "--number", "x"), &err), -EINVAL, "not a number");
 	has_str(err.msg, "'x' is not a number");
 	eq_int(parse(&v, ARGS("test", "--number", "99999999999"), &err), -EINVAL, "too large");
-	eq_int(options_operands(&u, 2, 1, 1, 1, &err), 0, "as many as wanted");
-	eq_int(options_operands(&u, 1, 1, 1, 1, &err), -EINVAL, "too few");
-	has_str(err.msg, "an argument is missing");
-	eq_int(options_operands(&u, 4, 1, 1, 2, &err), -EINVAL, "too many");
+	eq_int(options_parse(&u, ARGS("test", "a"), &err), 1, "as few as wanted");
+	eq_int(options_parse(&u, ARGS("test", "a", "b"), &err), 1, "as many as wanted");
+	err = (struct err)ERR_INIT;
+	eq_int(options_parse(&u, ARGS("test"), &err), -EINVAL, "too few");
+	has_str(err.msg, "an argument is missing: usage: coracle test ID");
+	err = (struct err)ERR_INIT;
+	eq_int(options_parse(&u, ARGS("test", "a", "b", "c"), &err), -EINVAL, "too many");
 	has_str(err.msg, "too many arguments");
 	return tap_done();
 }
