@@ -23,6 +23,8 @@ enum ctl_type {
 	CTL_START,     /* answered once execve succeeded or failed in the guest */
 	CTL_SIGNAL,    /* arg: signal number; answered once it was delivered */
 	CTL_TIMELINE,  /* answered with struct ctl_timeline_reply */
+	CTL_KEEP, /* the command that made the container has noted it: the VMM may outlive it. Until then
+			  that command's death is the VMM's. EAGAIN before VM_CREATED */
 	CTL_TYPES
 };
 

@@ -31,6 +31,7 @@
 #define DEFAULT_VCPUS   2 /* at most: never more than the host has */
 #define BOOT_TIMEOUT_MS 120000
 #define LISTEN_BACKLOG  16
+#define KEEP_WAIT_MS    10000
 
 static int open_bundle(const char *path, char **ret_abs, struct err *err)
 {
@@ -392,7 +393,10 @@ static int boot(struct launch *l, const struct global *g, struct container_spec 
 	if (r < 0)
 		return r;
 	r = wait_ready(l, err);
-	return r < 0 ? r : write_pid_file(l->pid_file, l->pid, err);
+	if (r == 0)
+		r = write_pid_file(l->pid_file, l->pid, err);
+	/* Until here our death is the VMM's: nobody else knew of it. */
+	return r < 0 ? r : container_request(c, CTL_KEEP, 0, KEEP_WAIT_MS, NULL, err);
 }
 
 int launch_container(struct launch *l, const struct global *g, const char *id, struct container *c,

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 
 #include "lib/base.h"
 
@@ -135,6 +136,17 @@ static bool start(struct life *l, control_token token, struct ctl_reply *reply)
 	return false;
 }
 
+/* From here on the container outlives the command that made it. Not at READY: a command that died before it
+ * had written the pid file would leave a VMM that its caller knows nothing of. */
+static bool keep(struct life *l, struct ctl_reply *reply)
+{
+	if (l->state < LIFE_CREATED)
+		return answer(reply, EAGAIN, "the container is not created yet");
+	if (prctl(PR_SET_PDEATHSIG, 0) < 0)
+		return answer(reply, errno, "cannot outlive the command that made the container");
+	return true;
+}
+
 bool life_request(
 	void *opaque, control_token token, const struct ctl_request *req, struct ctl_reply *reply)
 {
@@ -146,6 +158,7 @@ bool life_request(
 		if (req->arg > SIGNAL_MAX)
 			return answer(reply, EINVAL, "no signal has number %u", req->arg);
 		return deliver(l, req->arg, token, reply);
+	case CTL_KEEP: return keep(l, reply);
 	case CTL_STATE:
 	case CTL_TIMELINE: return true;
 	case CTL_TYPES: break;

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -91,9 +90,6 @@ static void on_ready(struct life *l, const void *payload)
 	mark_guest(l, TL_ROOTFS, le64toh(m.now_ns), le64toh(m.rootfs_ns));
 	l->deadline_ns[DEADLINE_BOOT] = 0;
 	l->state = LIFE_CREATED;
-	/* From here on the container outlives the command that made it. Before the report: the command
-	 * may be gone as soon as it has read that. */
-	prctl(PR_SET_PDEATHSIG, 0);
 	report_send(l->report_fd, VMM_READY, NULL, 0, NULL, &l->tl);
 	l->ready_reported = true;
 }

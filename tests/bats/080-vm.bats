@@ -4,6 +4,16 @@
 bats_require_minimum_version 1.5.0
 load common
 
+# Returns when state.json is there: it is written while the VMM's process begins, long before READY.
+has_begun() {
+	local end=$((SECONDS + 60))
+	until [[ -s $root/$id/state.json ]]; do
+		((SECONDS < end)) || return 1
+	done
+}
+
+no_vmm() { ! pgrep -x coracle-vmm >/dev/null; }
+
 @test "memory by annotation" {
 	need_kvm
 	for megabytes in 64 128 1024; do
@@ -50,6 +60,48 @@ load common
 	((status != 0))
 	echo "$stderr"
 	[[ $stderr == *panic* ]]
+	left_nothing
+}
+
+@test "create killed before it has written the pid file: no VMM is left" {
+	need_kvm
+	new_bundle sleep 1000
+	"$CORACLE_BIN" --root "$root" create --bundle "$bundle" --pid-file "$BATS_TEST_TMPDIR/pid" "$id" </dev/null >/dev/null 2>&1 &
+	creator=$!
+	has_begun
+	kill -STOP $creator
+	is_created() { [[ $(status_of "$id") == created ]]; }
+	until_true 120 is_created
+	[[ ! -e $BATS_TEST_TMPDIR/pid ]]
+	kill -KILL $creator
+	until_true 20 no_vmm
+	coracle delete --force "$id"
+	left_nothing
+}
+
+@test "run killed while the guest boots: no VMM is left" {
+	need_kvm
+	new_bundle sleep 1000
+	"$CORACLE_BIN" --root "$root" run --bundle "$bundle" "$id" </dev/null >/dev/null 2>&1 &
+	runner=$!
+	has_begun
+	kill -KILL $runner
+	until_true 20 no_vmm
+	coracle delete --force "$id"
+	left_nothing
+}
+
+@test "run killed while the container runs: the container goes on" {
+	need_kvm
+	new_bundle sleep 1000
+	"$CORACLE_BIN" --root "$root" run --bundle "$bundle" "$id" </dev/null >/dev/null 2>&1 &
+	runner=$!
+	is_running() { [[ $(status_of "$id") == running ]]; }
+	until_true 120 is_running
+	kill -KILL $runner
+	wait $runner || true
+	[[ $(status_of "$id") == running ]]
+	coracle delete --force "$id"
 	left_nothing
 }
 

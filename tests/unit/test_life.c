@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -35,7 +36,7 @@ struct world {
 	bool drain_at_once;
 	uint32_t drain_id;
 	pthread_t device, main;
-	int status;
+	int status, death_signal; /* what it returned; PR_GET_PDEATHSIG of its thread then */
 };
 
 static void *play_device(void *arg)
@@ -68,7 +69,9 @@ static void *play_main(void *arg)
 {
 	struct world *w = arg;
 
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* as the runtime's child does */
 	w->status = life_run(&w->life, &w->vcpus);
+	prctl(PR_GET_PDEATHSIG, &w->death_signal);
 	return NULL;
 }
 
@@ -317,6 +320,32 @@ static void test_normal(void)
 	rep = report(&w);
 	ok(rep.type == VMM_ENDED && rep.exit_status == 42 && !rep.text[0], "the end is reported");
 	eq_int(end(&w), 42, "the status is the process's");
+}
+
+static void test_keep(void)
+{
+	struct ctl_reply r;
+	struct world w;
+
+	begin(&w, 0);
+	r = ask(&w, CTL_KEEP, 0);
+	eq_int(r.errnum, EAGAIN, "nothing to keep while it boots");
+	hello(&w);
+	ready(&w);
+	report(&w);
+	exited(&w, 0);
+	end(&w);
+	eq_int(w.death_signal, SIGKILL, "created or not: it dies with the command that made it");
+
+	begin(&w, 0);
+	hello(&w);
+	ready(&w);
+	report(&w);
+	r = ask(&w, CTL_KEEP, 0);
+	ok(r.errnum == 0 && r.phase == VM_CREATED, "KEEP is answered at once");
+	exited(&w, 0);
+	end(&w);
+	eq_int(w.death_signal, 0, "from then on it outlives it");
 }
 
 static void test_drain(void)
@@ -603,6 +632,7 @@ int main(void)
 
 	eq_int(life_block_signals(&err), 0, "signals are blocked");
 	test_normal();
+	test_keep();
 	test_drain();
 	test_failures();
 	test_protocol();
