@@ -23,18 +23,43 @@ enum ctl_type {
 	CTL_START,     /* answered once execve succeeded or failed in the guest */
 	CTL_SIGNAL,    /* arg: signal number; answered once it was delivered */
 	CTL_TIMELINE,  /* answered with struct ctl_timeline_reply */
-	CTL_KEEP, /* the command that made the container has noted it: the VMM may outlive it. Until then
+	CTL_KEEP,      /* the command that made the container has noted it: the VMM may outlive it. Until then
 			  that command's death is the VMM's. EAGAIN before VM_CREATED */
+	CTL_EXEC,      /* runs a further process: see below */
+	CTL_RESIZE,    /* arg: rows << 16 | cols of the container's terminal */
+	CTL_PAUSE,
+	CTL_RESUME,
+	CTL_ASK, /* arg: enum proto_question; UPDATE's payload comes in a sealed memfd; see below */
+	CTL_EVENTS, /* see below */
 	CTL_TYPES
 };
 
-enum vm_phase { VM_BOOTING, VM_CREATED, VM_RUNNING, VM_STOPPED };
+/* CTL_SIGNAL's flags */
+#define CTL_SIGNAL_ALL 0x1u /* every process of the container, not only the first */
+
+/*
+ * CTL_EXEC carries descriptors: a sealed memfd with an encoded struct gproc, then those of the
+ * streams that arg has no GPROC_STD*_NULL for, in order (with GPROC_TERMINAL in arg: stdin and
+ * stdout only). The first reply says whether the program was executed, or why not; the second, with
+ * the status in exit_status, that it has ended and all it wrote before is written. From the first
+ * on the client may send CTL_SIGNAL and CTL_RESIZE: here they mean the exec'd process and are not
+ * answered. A client that closes the connection before the second reply ends the process (SIGKILL).
+ *
+ * CTL_ASK: answered by a ctl_reply; without errnum, messages follow with the payload of the guest's
+ * answer (at most PROTO_ANSWER_MAX bytes each, checked by nobody yet), the last of them empty.
+ *
+ * CTL_EVENTS: answered by a ctl_reply, and from then on one more with exit_status = number of new
+ * OOM kills whenever there are some, until either side closes.
+ */
+#define CTL_FDS_MAX 4
+
+enum vm_phase { VM_BOOTING, VM_CREATED, VM_RUNNING, VM_STOPPED, VM_PAUSED };
 
 struct ctl_request {
 	uint32_t version;
 	uint32_t type; /* enum ctl_type */
 	uint32_t arg;
-	uint32_t reserved;
+	uint32_t flags; /* CTL_SIGNAL_*; else 0 */
 };
 static_assert(sizeof(struct ctl_request) == 16, "abi");
 

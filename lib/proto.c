@@ -11,17 +11,33 @@
 
 #include "lib/base.h"
 
-/* The payload of each type is one struct; 0 for START. */
-static const uint16_t payload_bytes[PROTO_TYPES] = {
-	[PROTO_HELLO] = sizeof(struct proto_hello),
-	[PROTO_READY] = sizeof(struct proto_ready),
-	[PROTO_FAILED] = sizeof(struct proto_failed),
-	[PROTO_START] = 0,
-	[PROTO_STARTED] = sizeof(struct proto_ready),
-	[PROTO_SIGNAL] = sizeof(struct proto_signal),
-	[PROTO_SIGNALED] = sizeof(struct proto_signaled),
-	[PROTO_EXITED] = sizeof(struct proto_exited),
+/* The payload of each type is one struct; of some, more may follow it. */
+static const struct {
+	uint16_t fixed, extra_max;
+} payload[PROTO_TYPES] = {
+	[PROTO_HELLO] = {sizeof(struct proto_hello), 0},
+	[PROTO_READY] = {sizeof(struct proto_ready), 0},
+	[PROTO_FAILED] = {sizeof(struct proto_failed), 0},
+	[PROTO_START] = {0, 0},
+	[PROTO_STARTED] = {sizeof(struct proto_ready), 0},
+	[PROTO_SIGNAL] = {sizeof(struct proto_signal), 0},
+	[PROTO_SIGNALED] = {sizeof(struct proto_signaled), 0},
+	[PROTO_EXITED] = {sizeof(struct proto_exited), 0},
+	[PROTO_EXEC] = {sizeof(struct proto_exec), 0},
+	[PROTO_EXEC_STARTED] = {sizeof(struct proto_exec_id), 0},
+	[PROTO_EXEC_FAILED] = {sizeof(struct proto_exec_failed), 0},
+	[PROTO_EXEC_EXITED] = {sizeof(struct proto_exec_exited), 0},
+	[PROTO_EXEC_CLOSED] = {sizeof(struct proto_exec_id), 0},
+	[PROTO_RESIZE] = {sizeof(struct proto_resize), 0},
+	[PROTO_ASK] = {sizeof(struct proto_ask), PROTO_ASK_MAX},
+	[PROTO_ANSWER] = {sizeof(struct proto_answer), PROTO_ANSWER_MAX},
+	[PROTO_EVENT] = {sizeof(struct proto_event), 0},
 };
+
+static bool length_fits(uint32_t type, uint32_t len)
+{
+	return len >= payload[type].fixed && len - payload[type].fixed <= payload[type].extra_max;
+}
 
 /* Forgets the frame that was given out; what follows it moves to the front. */
 static void drop_given(struct proto_rx *rx)
@@ -59,7 +75,7 @@ int proto_next(struct proto_rx *rx, struct proto_frame *ret_f)
 	memcpy(&h, rx->buf, sizeof(h));
 	len = le32toh(h.len);
 	type = le16toh(h.type);
-	if (type < PROTO_HELLO || type >= PROTO_TYPES || h.reserved || len != payload_bytes[type])
+	if (type < PROTO_HELLO || type >= PROTO_TYPES || h.reserved || !length_fits(type, len))
 		return -EPROTO;
 	if (rx->have - sizeof(h) < len)
 		return 0;
@@ -78,16 +94,16 @@ static ssize_t send_some(int fd, struct iovec *iov, unsigned n)
 	return r < 0 && errno == ENOTSOCK ? writev(fd, iov, (int)n) : r;
 }
 
-int proto_send(int fd, enum proto_type type, const void *payload, uint32_t len)
+int proto_send(int fd, enum proto_type type, const void *data, uint32_t len)
 {
 	struct proto_hdr h = {.len = htole32(len), .type = htole16((uint16_t)type)};
 	struct iovec iov[2] = {
 		{.iov_base = &h, .iov_len = sizeof(h)},
-		{.iov_base = (void *)payload, .iov_len = len},
+		{.iov_base = (void *)data, .iov_len = len},
 	};
 	unsigned at = 0;
 
-	BUG_ON(type < PROTO_HELLO || type >= PROTO_TYPES || len != payload_bytes[type]);
+	BUG_ON(type < PROTO_HELLO || type >= PROTO_TYPES || !length_fits(type, len));
 	while (at < ARRAY_SIZE(iov)) {
 		ssize_t n;
 

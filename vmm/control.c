@@ -130,7 +130,7 @@ static void serve(struct control *c, struct control_client *cl)
 		return;
 	}
 	memcpy(&req, buf, sizeof(req));
-	if (n != sizeof(req) || req.version != CTL_VERSION || req.reserved ||
+	if (n != sizeof(req) || req.version != CTL_VERSION || req.flags ||
 		req.type < CTL_STATE || req.type >= CTL_TYPES) {
 		refuse(c, cl, EPROTO,
 			"malformed control request: coracle and coracle-vmm are not of "

@@ -161,6 +161,12 @@ bool life_request(
 	case CTL_KEEP: return keep(l, reply);
 	case CTL_STATE:
 	case CTL_TIMELINE: return true;
+	case CTL_EXEC:
+	case CTL_RESIZE:
+	case CTL_PAUSE:
+	case CTL_RESUME:
+	case CTL_ASK:
+	case CTL_EVENTS: return answer(reply, EOPNOTSUPP, "not in this version");
 	case CTL_TYPES: break;
 	}
 	BUG_ON(true); /* control.c has checked the type */

@@ -576,7 +576,7 @@ static void test_clients(void)
 	r = ask(&w, 77, 0);
 	eq_int(r.errnum, EPROTO, "an unknown type too");
 	s = client(&w);
-	send(s, &(struct ctl_request){.version = CTL_VERSION, .type = CTL_STATE, .reserved = 1}, 16,
+	send(s, &(struct ctl_request){.version = CTL_VERSION, .type = CTL_STATE, .flags = 1}, 16,
 		0);
 	r = answer(s);
 	eq_int(r.errnum, EPROTO, "reserved bits too");

@@ -17,8 +17,12 @@ enum vsock_cmd_type {
 	/* The guest may connect to (host, port) once; the stream is then tied to the descriptors that come
 	 * with the message: bytes from the guest go to the one, bytes read from the other go to the guest. */
 	VSOCK_CMD_BIND = 1,
-	/* Answered once every byte the guest sent on any bound stream is written out, or its reader gone. */
+	/* Answered once every byte that the guest has sent so far on the ports is written out, or its reader
+	 * gone. */
 	VSOCK_CMD_DRAIN,
+	/* The ports are free again when this is answered: what is bound is dropped, what is open is reset, what
+	 * the guest sent and was not written is lost, the descriptors are closed. */
+	VSOCK_CMD_UNBIND,
 };
 
 /* vsock_cmd.flags */
@@ -28,9 +32,10 @@ enum vsock_cmd_type {
 
 struct vsock_cmd {
 	uint32_t type;
-	uint32_t port;
-	uint32_t flags;
-	uint32_t id; /* echoed */
+	uint32_t port;  /* the first of: */
+	uint32_t count; /* BIND: 1; DRAIN, UNBIND: ports, DRAIN: 0 for all there are */
+	uint32_t flags; /* BIND */
+	uint32_t id;    /* echoed */
 };
 
 struct vsock_cmd_reply {

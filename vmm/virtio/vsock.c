@@ -254,7 +254,7 @@ static int on_cmd(struct vsock *v)
 		errnum = EPROTO;
 	else if (cmd.type == VSOCK_CMD_BIND)
 		errnum = -cmd_bind(v, &cmd, fds, n);
-	else if (cmd.type == VSOCK_CMD_DRAIN && !n && !cmd.flags && !cmd.port)
+	else if (cmd.type == VSOCK_CMD_DRAIN && !n && !cmd.flags && !cmd.port && !cmd.count)
 		return cmd_drain(v, cmd.id);
 	for (unsigned i = 0; i < n; i++) /* what was not taken, before the answer says so */
 		close_fd(&fds[i]);
