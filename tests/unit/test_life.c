@@ -482,7 +482,7 @@ static void test_protocol(void)
 	begin(&w, 0);
 	say(&w, PROTO_HELLO, &(struct proto_hello){.version = 99}, sizeof(struct proto_hello));
 	rep = report(&w);
-	has_str(said(rep.text), "version 99 of the control protocol, expected 1");
+	has_str(said(rep.text), "version 99 of the control protocol, expected 2");
 	eq_int(end(&w), 1, "another version's init is refused");
 }
 
