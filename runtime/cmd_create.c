@@ -6,6 +6,7 @@
 #include "lib/cleanup.h"
 #include "runtime/command.h"
 #include "runtime/launch.h"
+#include "runtime/signals.h"
 
 int cmd_create(const struct global *g, int argc, char **argv, struct err *err)
 {
@@ -22,7 +23,7 @@ int cmd_create(const struct global *g, int argc, char **argv, struct err *err)
 	if (first <= 0)
 		return first;
 	l.detach = true;
-	l.signal_fd = sfd = launch_signal_fd();
+	l.signal_fd = sfd = signals_open();
 	if (sfd < 0)
 		return err_set(err, errno, "cannot make a signalfd");
 	r = launch_container(&l, g, argv[first], &c, err);

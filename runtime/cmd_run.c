@@ -15,7 +15,9 @@
 #include "lib/cleanup.h"
 #include "runtime/command.h"
 #include "runtime/launch.h"
+#include "runtime/launch_report.h"
 #include "runtime/log.h"
+#include "runtime/signals.h"
 #include "runtime/timing.h"
 
 #define SIGNAL_WAIT_MS 5000
@@ -59,7 +61,7 @@ static void last_report(struct launch *l)
 	struct err ignored = ERR_INIT;
 	struct vmm_report rep;
 
-	if (launch_read_report(l, &rep, &ignored) < 0 || rep.type != VMM_ENDED || !rep.errnum)
+	if (launch_report_read(l, &rep, &ignored) < 0 || rep.type != VMM_ENDED || !rep.errnum)
 		return;
 	log_msg(LOG_LEVEL_ERROR, "%s", rep.text);
 	if (rep.guest_log[0])
@@ -82,7 +84,7 @@ static int start_container(struct launch *l, const struct container *c, struct e
 
 	if (sock < 0)
 		return sock;
-	r = launch_wait(l, sock, err);
+	r = signals_wait(l->signal_fd, sock, err);
 	if (r >= 0)
 		r = container_receive(c, sock, err);
 	close(sock);
@@ -154,7 +156,7 @@ int cmd_run(const struct global *g, int argc, char **argv, struct err *err)
 		if (timing_fd < 0)
 			return err_set(err, errno, "cannot write the timing file '%s'", timing);
 	}
-	l.signal_fd = sfd = launch_signal_fd();
+	l.signal_fd = sfd = signals_open();
 	if (sfd < 0)
 		return err_set(err, errno, "cannot make a signalfd");
 	r = launch_container(&l, g, argv[first], &c, err);

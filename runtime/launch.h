@@ -20,7 +20,7 @@ struct launch {
 	bool no_pivot, no_new_keyring;
 	unsigned preserve_fds;
 	bool detach;   /* run: the caller does not wait */
-	int signal_fd; /* signalfd that interrupts the launch; -1: none */
+	int signal_fd; /* of signals_open(): interrupts the launch; -1: none */
 	/* results */
 	pid_t pid;
 	int report_fd; /* read end; the caller may go on to read VMM_ENDED */
@@ -48,11 +48,5 @@ int launch_container(struct launch *l, const struct global *g, const char *id, s
 	struct err *err);
 /* Ends the child and removes everything; for callers that fail later. */
 void launch_undo(struct launch *l, struct container *c);
-/* Blocks the signals that end or steer a command and gives a signalfd for them, CLOEXEC; -1 with errno. */
-int launch_signal_fd(void);
-/* Waits until fd is readable (0). -EINTR: a terminating signal came first; err says so and carries 128+N. */
-int launch_wait(struct launch *l, int fd, struct err *err);
-/* Reads one report. -EPIPE: the VMM ended without one (the message says how). */
-int launch_read_report(struct launch *l, struct vmm_report *ret, struct err *err);
 
 #endif

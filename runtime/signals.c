@@ -2,9 +2,14 @@
 #include "runtime/signals.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "lib/base.h"
 
 #define SIGNAL_MAX 64
 #define RT_MIN     34 /* what glibc and Go call SIGRTMIN */
@@ -66,4 +71,58 @@ int signal_parse(const char *text, struct err *err)
 	if (s < 0)
 		return err_plain(err, EINVAL, "unknown signal \"%s\"", text);
 	return s;
+}
+
+/* What a terminal, a shell or a service manager sends to be passed on. */
+static const int forwarded[] = {
+	SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGCONT, SIGWINCH};
+
+int signals_open(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	for (size_t i = 0; i < ARRAY_SIZE(forwarded); i++)
+		sigaddset(&set, forwarded[i]);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	return signalfd(-1, &set, SFD_CLOEXEC);
+}
+
+/* SIGWINCH, SIGCHLD and the like are no reason to stop. */
+static int interrupted(int signal_fd, struct err *err)
+{
+	struct signalfd_siginfo si;
+
+	if (read(signal_fd, &si, sizeof(si)) != sizeof(si))
+		return err_set(err, errno, "cannot read the signals");
+	switch (si.ssi_signo) {
+	case SIGHUP:
+	case SIGINT:
+	case SIGQUIT:
+	case SIGTERM:
+		err->exit_status = 128 + (int)si.ssi_signo;
+		return err_plain(
+			err, EINTR, "interrupted by SIG%s", sigabbrev_np((int)si.ssi_signo));
+	default: return 0;
+	}
+}
+
+int signals_wait(int signal_fd, int fd, struct err *err)
+{
+	struct pollfd pfd[2] = {{.fd = fd, .events = POLLIN}, {.fd = signal_fd, .events = POLLIN}};
+
+	for (;;) {
+		int n = poll(pfd, 2, -1), r;
+
+		if (n < 0 && errno != EINTR)
+			return err_set(err, errno, "cannot wait for coracle-vmm");
+		if (n <= 0)
+			continue;
+		if (pfd[0].revents)
+			return 0;
+		r = interrupted(signal_fd, err);
+		if (r < 0)
+			return r;
+	}
 }

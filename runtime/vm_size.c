@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/vm_size.h"
+
+#include <sched.h>
+#include <unistd.h>
+
+#include "lib/base.h"
+#include "lib/vm_config.h"
+
+#define DEFAULT_MEMORY  (512ull << 20)
+#define MEMORY_OVERHEAD (64ull << 20) /* guest kernel and init, beside the container's limit */
+#define MEMORY_STEP     (2ull << 20)
+#define DEFAULT_VCPUS   2 /* at most: never more than the host has */
+
+struct vm_host vm_host(void)
+{
+	long pages = sysconf(_SC_PHYS_PAGES), bytes = sysconf(_SC_PAGESIZE);
+	struct vm_host host = {.memory_bytes = DEFAULT_MEMORY, .cpus = 1};
+	cpu_set_t set;
+
+	if (pages > 0 && bytes > 0)
+		host.memory_bytes = (uint64_t)pages * (uint64_t)bytes;
+	if (sched_getaffinity(0, sizeof(set), &set) == 0)
+		host.cpus = (unsigned)MAX(CPU_COUNT(&set), 1);
+	return host;
+}
+
+uint64_t vm_size_memory(const struct container_spec *spec, const struct vm_host *host)
+{
+	uint64_t bytes = spec->vm.memory_bytes;
+
+	/* "Unlimited" is often a very large number: the VM is never larger than the host. */
+	if (!bytes && spec->memory_limit)
+		bytes = MIN(spec->memory_limit, host->memory_bytes) + MEMORY_OVERHEAD;
+	if (!bytes)
+		bytes = DEFAULT_MEMORY;
+	bytes = MAX(MIN(bytes, VM_MEMORY_MAX), VM_MEMORY_MIN);
+	return (bytes + MEMORY_STEP - 1) / MEMORY_STEP * MEMORY_STEP;
+}
+
+uint32_t vm_size_vcpus(const struct container_spec *spec, const struct vm_host *host)
+{
+	if (spec->vm.vcpus)
+		return spec->vm.vcpus;
+	return MIN(MAX(host->cpus, 1u), DEFAULT_VCPUS);
+}
