@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A container's life among peers that break rules, fall silent or insist: the guest on the control
+ * channel, clients on the control socket, signals to the VMM's own pid. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/base.h"
+#include "lib/cleanup.h"
+#include "tests/tap.h"
+#include "tests/unit/life_world.h"
+
+static void break_protocol(const char *what, void (*up)(struct world *), enum proto_type type,
+	const void *p, uint32_t len)
+{
+	struct vmm_report rep;
+	struct world w;
+
+	up(&w);
+	if (type)
+		guest_say(&w, type, p, len);
+	else
+		BUG_ON(send(w.guest, p, len, 0) != (ssize_t)len);
+	rep = world_report(&w);
+	ok(strstr(rep.text, "broke the control protocol") != NULL, "%s is the end", what);
+	world_end(&w);
+}
+
+static void up_booting(struct world *w)
+{
+	world_begin(w, 0);
+}
+
+static void up_prepared(struct world *w)
+{
+	world_begin(w, 0);
+	guest_hello(w);
+}
+
+static void up_running(struct world *w)
+{
+	world_run_up(w);
+}
+
+static void test_protocol(void)
+{
+	static const struct proto_ready ready_msg;
+	static const struct proto_hello hello_msg = {.version = PROTO_VERSION};
+	static const struct proto_exited exited_msg, odd = {.status = 256},
+						     negative = {.status = -1};
+	static const struct proto_failed failed_msg;
+	struct vmm_report rep;
+	struct world w;
+
+	break_protocol(
+		"READY before HELLO", up_booting, PROTO_READY, &ready_msg, sizeof(ready_msg));
+	break_protocol(
+		"STARTED unasked", up_prepared, PROTO_STARTED, &ready_msg, sizeof(ready_msg));
+	break_protocol(
+		"EXITED before start", up_prepared, PROTO_EXITED, &exited_msg, sizeof(exited_msg));
+	break_protocol("a second HELLO", up_prepared, PROTO_HELLO, &hello_msg, sizeof(hello_msg));
+	break_protocol("a second READY", up_running, PROTO_READY, &ready_msg, sizeof(ready_msg));
+	break_protocol(
+		"FAILED while running", up_running, PROTO_FAILED, &failed_msg, sizeof(failed_msg));
+	break_protocol("status 256", up_running, PROTO_EXITED, &odd, sizeof(odd));
+	break_protocol("status -1", up_running, PROTO_EXITED, &negative, sizeof(negative));
+	break_protocol("a message of the host's", up_running, PROTO_START, NULL, 0);
+	break_protocol("garbage", up_running, 0, "not a frame at all", 18);
+	world_begin(&w, 0);
+	guest_say(
+		&w, PROTO_HELLO, &(struct proto_hello){.version = 99}, sizeof(struct proto_hello));
+	rep = world_report(&w);
+	has_str(said(rep.text), "version 99 of the control protocol, expected 2");
+	eq_int(world_end(&w), 1, "another version's init is refused");
+}
+
+static void test_kill(void)
+{
+	struct proto_signal sig;
+	struct vmm_report rep;
+	struct ctl_reply r;
+	uint64_t t;
+	struct world w;
+
+	world_begin(&w, 0);
+	guest_hello(&w);
+	guest_ready(&w);
+	world_report(&w);
+	r = world_ask(&w, CTL_SIGNAL, SIGWINCH);
+	ok(r.errnum == 0 && r.phase == VM_CREATED, "SIGWINCH leaves a created container alone");
+	r = world_ask(&w, CTL_SIGNAL, SIGKILL);
+	ok(r.errnum == 0 && r.phase == VM_STOPPED, "SIGKILL does not");
+	eq_int(world_end(&w), 137, "created: 137, without the guest's help");
+
+	world_begin(&w, 0);
+	r = world_ask(&w, CTL_SIGNAL, SIGTERM);
+	rep = world_report(&w);
+	ok(rep.type == VMM_FAILED && rep.exit_status == 143,
+		"SIGTERM while booting fails the start");
+	eq_int(world_end(&w), 143, "booting: 143");
+
+	world_run_up(&w);
+	t = timeline_now();
+	r = world_ask(&w, CTL_SIGNAL, SIGKILL);
+	ok(r.errnum == 0 && timeline_now() - t < LIFE_KILL_GRACE_MS * 1000000ull,
+		"answered at once");
+	guest_heard(&w, &sig);
+	eq_int(sig.signo, SIGKILL, "the guest is told");
+	guest_exited(&w, 137);
+	eq_int(world_end(&w), 137, "a guest that answers ends in order");
+	ok(timeline_now() - t < LIFE_KILL_GRACE_MS * 1000000ull, "well before the grace is over");
+
+	world_run_up(&w);
+	t = timeline_now();
+	world_ask(&w, CTL_SIGNAL, SIGKILL);
+	eq_int(world_end(&w), 137, "a deaf guest ends as well");
+	ok(timeline_now() - t >= LIFE_KILL_GRACE_MS * 1000000ull, "after its grace");
+
+	world_run_up(&w);
+	kill(getpid(), SIGUSR1);
+	guest_heard(&w, &sig);
+	eq_int(sig.signo, SIGUSR1, "a signal to the VMM's pid goes to the guest");
+	for (int i = 0; i < 3000; i++) { /* far more than a socket takes: the guest reads none */
+		struct ctl_reply full = world_ask(&w, CTL_SIGNAL, 0);
+
+		kill(getpid(), SIGUSR2);
+		if (full.errnum)
+			break;
+	}
+	world_ask(&w, CTL_SIGNAL, SIGKILL);
+	eq_int(world_end(&w), 137, "a guest that reads nothing can still be killed");
+}
+
+static void test_clients(void)
+{
+	int idle[CONTROL_CLIENTS_MAX + 4];
+	struct ctl_timeline_reply tr;
+	struct ctl_reply r;
+	char big[4096] = "";
+	struct world w;
+	int s;
+
+	world_run_up(&w);
+	for (unsigned i = 0; i < ARRAY_SIZE(idle); i++)
+		idle[i] = world_client(&w);
+	r = world_ask(&w, CTL_STATE, 0);
+	eq_int(r.phase, VM_RUNNING, "idle connections keep nobody out");
+	r = ctl_answer(idle[0]);
+	eq_int(r.errnum, EBUSY, "the oldest is told why it lost its place");
+	for (unsigned i = 0; i < ARRAY_SIZE(idle); i++)
+		close(idle[i]);
+
+	s = world_client(&w);
+	send(s, big, 15, 0);
+	r = ctl_answer(s);
+	eq_int(r.errnum, EPROTO, "a short request is refused");
+	eq_int(recv(s, big, 1, 0), 0, "and its connection closed");
+	close(s);
+	s = world_client(&w);
+	send(s, big, sizeof(big), 0);
+	r = ctl_answer(s);
+	eq_int(r.errnum, EPROTO, "a long one too");
+	close(s);
+	r = world_ask(&w, 77, 0);
+	eq_int(r.errnum, EPROTO, "an unknown type too");
+	s = world_client(&w);
+	send(s, &(struct ctl_request){.version = CTL_VERSION, .type = CTL_STATE, .flags = 1}, 16,
+		0);
+	r = ctl_answer(s);
+	eq_int(r.errnum, EPROTO, "reserved bits too");
+	close(s);
+
+	s = world_client(&w);
+	ctl_send(s, CTL_SIGNAL, SIGTERM); /* the guest will not answer */
+	close(s);
+	s = world_client(&w);
+	for (int i = 0; i < 2000; i++) /* never reads: dropped when its socket is full */
+		if (send(s, &(struct ctl_request){.version = CTL_VERSION, .type = CTL_STATE}, 16,
+			    MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+			break;
+	r = world_ask(&w, CTL_STATE, 0);
+	eq_int(r.phase, VM_RUNNING, "clients that go away or do not read hold up nobody");
+	close(s);
+
+	s = world_client(&w);
+	ctl_send(s, CTL_TIMELINE, 0);
+	eq_int(recv(s, &tr, sizeof(tr), 0), sizeof(tr), "the timeline");
+	ok(tr.timeline.ns[TL_EXEC] > tr.timeline.ns[TL_READY], "up to the running program");
+	ctl_send(s, CTL_SIGNAL, SIGUSR1);
+	guest_exited(&w, 0);
+	r = ctl_answer(s);
+	eq_int(r.errnum, ESRCH, "whoever waits when it ends is told");
+	close(s);
+	eq_int(world_end(&w), 0, "done");
+}
+
+int main(void)
+{
+	struct err err = ERR_INIT;
+
+	eq_int(life_block_signals(&err), 0, "signals are blocked");
+	test_protocol();
+	test_kill();
+	test_clients();
+	return tap_done();
+}
