@@ -16,7 +16,6 @@
 #include "init/log.h"
 #include "init/mounts.h"
 #include "init/namespaces.h"
-#include "init/path.h"
 #include "init/process.h"
 #include "init/rootfs.h"
 #include "init/sys.h"
@@ -24,6 +23,7 @@
 #include "init/tty.h"
 #include "lib/cleanup.h"
 #include "lib/fd.h"
+#include "lib/path.h"
 
 static const uint32_t null_flags[3] = {GPROC_STDIN_NULL, GPROC_STDOUT_NULL, GPROC_STDERR_NULL};
 

@@ -9,8 +9,8 @@
 #include <sys/sysmacros.h>
 
 #include "init/fail.h"
-#include "init/path.h"
 #include "lib/cleanup.h"
+#include "lib/path.h"
 
 struct node {
 	const char *name;

@@ -3,9 +3,9 @@
 #ifndef INIT_EXEC_H
 #define INIT_EXEC_H
 
-#include "init/path.h"
 #include "lib/err.h"
 #include "lib/gspec.h"
+#include "lib/path.h"
 
 #define EXEC_NOT_FOUND      127
 #define EXEC_NOT_EXECUTABLE 126

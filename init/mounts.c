@@ -10,9 +10,9 @@
 #include "init/copyup.h"
 #include "init/fail.h"
 #include "init/log.h"
-#include "init/path.h"
 #include "init/sys.h"
 #include "lib/cleanup.h"
+#include "lib/path.h"
 
 #define SEAL_MAX \
 	64 /* read-only tmpfs mounts of one container; each holds a descriptor until mounts_seal() \

@@ -7,9 +7,9 @@
 
 #include "init/fail.h"
 #include "init/mounts.h"
-#include "init/path.h"
 #include "init/sys.h"
 #include "lib/cleanup.h"
+#include "lib/path.h"
 
 int rootfs_bind(const struct gspec *spec, int *ret_root, struct err *err)
 {

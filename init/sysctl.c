@@ -8,9 +8,9 @@
 
 #include "init/fail.h"
 #include "init/log.h"
-#include "init/path.h"
 #include "init/sys.h"
 #include "lib/cleanup.h"
+#include "lib/path.h"
 
 bool sysctl_key_ok(const char *key)
 {

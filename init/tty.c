@@ -7,9 +7,9 @@
 #include <sys/ioctl.h>
 
 #include "init/fail.h"
-#include "init/path.h"
 #include "init/sys.h"
 #include "lib/cleanup.h"
+#include "lib/path.h"
 
 #ifndef TIOCGPTPEER
 #define TIOCGPTPEER _IO('T', 0x41) /* asm-generic/ioctls.h; not in musl's headers */

@@ -3,74 +3,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 #include "lib/cleanup.h"
+#include "lib/path.h"
 
 #define SHARE_ATTRS (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
-
-static int open_in_root(int root, const char *path, uint64_t flags)
-{
-	struct open_how how = {
-		.flags = flags | O_CLOEXEC,
-		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
-	};
-
-	return (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
-}
-
-/* Makes dest (absolute, in the root file system) component by component; the last one a directory
- * or an empty file. Each prefix is resolved anew inside the root, so a link cannot lead out of it.
- */
-static int make_in_root(int root, const char *dest, bool is_dir)
-{
-	autofree char *path = strdup(dest);
-	size_t i = 0;
-
-	if (!path)
-		return -ENOMEM;
-	for (;;) {
-		autofd int parent = -1, fd = -1;
-		size_t start, end;
-		char saved;
-
-		while (path[i] == '/')
-			i++;
-		if (!path[i])
-			return 0;
-		start = i;
-		end = start + strcspn(path + start, "/");
-		saved = path[end];
-		path[end] = '\0';
-		fd = open_in_root(root, path, O_PATH);
-		if (fd < 0 && errno == ENOENT) {
-			bool last = path[end + (saved ? 1 : 0)] == '\0' || !saved;
-			char keep = path[start];
-
-			path[start] = '\0';
-			parent = open_in_root(root, start ? path : "/", O_PATH | O_DIRECTORY);
-			path[start] = keep;
-			if (parent < 0)
-				return -errno;
-			if (is_dir || !last) {
-				if (mkdirat(parent, path + start, 0755) < 0 && errno != EEXIST)
-					return -errno;
-			} else if (mknodat(parent, path + start, S_IFREG | 0644, 0) < 0 &&
-				   errno != EEXIST) {
-				return -errno;
-			}
-		} else if (fd < 0) {
-			return -errno;
-		}
-		path[end] = saved;
-		i = end;
-	}
-}
 
 static bool below(const char *path, const char *dir)
 {
@@ -89,17 +30,19 @@ int share_make_mount_points(const struct container_spec *spec, struct err *err)
 		return 0;
 	for (uint32_t i = 0; i < spec->guest.n_mounts; i++) {
 		bool hidden = false;
-		int r;
+		int fd;
 
 		for (uint32_t j = 0; j < i && !hidden; j++)
 			hidden = below(m[i].dest, m[j].dest);
 		if (hidden)
 			continue;
-		r = make_in_root(spec->root_fd, m[i].dest, m[i].kind != GMOUNT_BIND || m[i].is_dir);
-		if (r < 0 && r != -EROFS)
-			return err_set(err, -r,
+		fd = path_make(
+			spec->root_fd, m[i].dest, m[i].kind != GMOUNT_BIND || m[i].is_dir, NULL);
+		if (fd < 0 && fd != -EROFS)
+			return err_set(err, -fd,
 				"cannot make the mount point '%s' in the root file system",
 				m[i].dest);
+		close_fd(&fd);
 	}
 	return 0;
 }

@@ -13,12 +13,12 @@
 #include "init/mounts.h"
 #include "init/namespaces.h"
 #include "init/passwd.h"
-#include "init/path.h"
 #include "init/relay.h"
 #include "init/sys.h"
 #include "init/sysctl.h"
 #include "lib/cleanup.h"
 #include "lib/fd.h"
+#include "lib/path.h"
 #include "tests/tap.h"
 
 static void test_path_clean(void)

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "init/path.h"
+#include "lib/path.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
-#include "init/sys.h"
+#include <linux/openat2.h>
+
 #include "lib/cleanup.h"
 
 #define LINKS_MAX 40 /* as the kernel's own limit */
@@ -56,20 +59,24 @@ int path_clean(const char *path, char out[PATH_BYTES])
 	return 0;
 }
 
-int path_open(int root, const char *path, int flags)
+/* Neither libc wraps it. */
+static int open_in_root(int root, const char *path, int flags, uint64_t resolve)
 {
-	int fd = sys_openat2(root, path, (uint64_t)flags | O_CLOEXEC, 0,
-		RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+	struct open_how how = {
+		.flags = (uint64_t)flags | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | resolve};
+	int fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
 
 	return fd < 0 ? -errno : fd;
 }
 
+int path_open(int root, const char *path, int flags)
+{
+	return open_in_root(root, path, flags, RESOLVE_NO_MAGICLINKS);
+}
+
 int path_open_nolink(int root, const char *path, int flags)
 {
-	int fd = sys_openat2(
-		root, path, (uint64_t)flags | O_CLOEXEC, 0, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
-
-	return fd < 0 ? -errno : fd;
+	return open_in_root(root, path, flags, RESOLVE_NO_SYMLINKS);
 }
 
 /* Makes `name` in `parent` and opens it. Whatever appears there meanwhile is not followed. */
@@ -170,7 +177,6 @@ static int step(struct walk *w, int root, size_t n, bool dir, bool *ret_made)
 
 static int walk(struct walk *w, int root, bool dir, bool *ret_made)
 {
-
 	for (;;) {
 		size_t skip = strspn(w->rest, "/"), n;
 		bool at_end;

@@ -2,10 +2,11 @@
 /*
  * Paths inside the container's root, which is hostile: its symlinks are followed, but as a process
  * inside would follow them, never out. Every step is resolved by the kernel below the root's
- * descriptor (RESOLVE_IN_ROOT); nothing is opened twice by name.
+ * descriptor (RESOLVE_IN_ROOT); nothing is opened twice by name. In the guest, and on the host for
+ * the mount points of a read-only root. For one thread.
  */
-#ifndef INIT_PATH_H
-#define INIT_PATH_H
+#ifndef LIB_PATH_H
+#define LIB_PATH_H
 
 #include <stdbool.h>
 #include <stddef.h>
