@@ -86,20 +86,61 @@ static bool peer_allowed(int fd)
 	return cred.uid == 0 || cred.uid == geteuid();
 }
 
-/* A free slot; when there is none the client that came first loses its own: nobody who holds
- * connections open can keep `kill` out. */
-static struct control_client *take_slot(struct control *c)
+/* The client that came first loses its place: nobody who holds connections open can keep `kill` out. NULL:
+ * there is no client. */
+static struct control_client *evict_oldest(struct control *c)
 {
-	struct control_client *oldest = &c->client[0];
+	struct control_client *oldest = NULL;
 
 	for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++) {
+		struct control_client *cl = &c->client[i];
+
+		if (cl->fd >= 0 && (!oldest || cl->since < oldest->since))
+			oldest = cl;
+	}
+	if (oldest)
+		refuse(c, oldest, EBUSY, "too many control connections");
+	return oldest;
+}
+
+static struct control_client *take_slot(struct control *c)
+{
+	for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++)
 		if (c->client[i].fd < 0)
 			return &c->client[i];
-		if (c->client[i].since < oldest->since)
-			oldest = &c->client[i];
-	}
-	refuse(c, oldest, EBUSY, "too many control connections");
-	return oldest;
+	return evict_oldest(c);
+}
+
+static void listen_for(struct control *c, uint32_t events)
+{
+	struct epoll_event ev = {.events = events, .data.u64 = c->first_data};
+
+	/* It was added by control_init(), with the same arguments. */
+	BUG_ON(epoll_ctl(c->epoll_fd, EPOLL_CTL_MOD, c->listen_fd, &ev) < 0);
+}
+
+/* Descriptors or memory have run out; whoever knocks stays in the backlog, and the listener readable. The
+ * oldest client makes room. When there is none, nothing of ours does: the listener is left alone for a
+ * while, or the main loop would spin on it. */
+static void make_room(struct control *c)
+{
+	if (evict_oldest(c))
+		return;
+	listen_for(c, 0);
+	c->resume_ns = timeline_now() + CONTROL_PAUSE_MS * 1000000ull;
+}
+
+uint64_t control_next_ns(const struct control *c)
+{
+	return c->resume_ns ? c->resume_ns : UINT64_MAX;
+}
+
+void control_tick(struct control *c, uint64_t now_ns)
+{
+	if (!c->resume_ns || now_ns < c->resume_ns)
+		return;
+	c->resume_ns = 0;
+	listen_for(c, EPOLLIN);
 }
 
 static void accept_client(struct control *c)
@@ -107,6 +148,8 @@ static void accept_client(struct control *c)
 	autofd int fd = accept4(c->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct control_client *cl;
 
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM))
+		make_room(c);
 	if (fd < 0 || !peer_allowed(fd))
 		return;
 	cl = take_slot(c);
@@ -130,8 +173,8 @@ static void serve(struct control *c, struct control_client *cl)
 		return;
 	}
 	memcpy(&req, buf, sizeof(req));
-	if (n != sizeof(req) || req.version != CTL_VERSION || req.flags ||
-		req.type < CTL_STATE || req.type >= CTL_TYPES) {
+	if (n != sizeof(req) || req.version != CTL_VERSION || req.flags || req.type < CTL_STATE ||
+		req.type >= CTL_TYPES) {
 		refuse(c, cl, EPROTO,
 			"malformed control request: coracle and coracle-vmm are not of "
 			"the same build");

@@ -14,6 +14,7 @@
 #include "lib/control.h"
 
 #define CONTROL_CLIENTS_MAX 16
+#define CONTROL_PAUSE_MS    1000 /* nobody is accepted for so long when there is no descriptor left */
 
 typedef uint64_t control_token; /* names one request of one client; 0: none */
 
@@ -28,6 +29,7 @@ struct control {
 	int listen_fd, epoll_fd; /* borrowed */
 	uint64_t first_data;     /* epoll data of the listener; slot n has first_data + 1 + n */
 	uint64_t arrivals;
+	uint64_t resume_ns; /* when the listener is watched again; 0: it is */
 	struct control_client client[CONTROL_CLIENTS_MAX];
 	/* A checked request. Fills *reply (zeroed, version and phase are set after) and returns
 	 * true, or returns false: control_answer() will be called with the token. */
@@ -45,6 +47,9 @@ int control_init(
 	struct control *c, int listen_fd, int epoll_fd, uint64_t first_data, struct err *err);
 bool control_owns(const struct control *c, uint64_t data);
 void control_event(struct control *c, uint64_t data);
+/* The time of the next control_tick(); UINT64_MAX: none is needed. */
+uint64_t control_next_ns(const struct control *c);
+void control_tick(struct control *c, uint64_t now_ns);
 /* Answers a request that was left waiting; does nothing when its client is gone. */
 void control_answer(struct control *c, control_token token, struct ctl_reply *reply);
 /* Answers everyone who waits: the VM ends. */

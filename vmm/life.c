@@ -358,7 +358,8 @@ static void expired(struct life *l, enum life_deadline d)
 /* Milliseconds until the next deadline, rounded up; -1: none. */
 static int wait_ms(const struct life *l)
 {
-	uint64_t next = life_next_signal_ns(l), now = timeline_now();
+	uint64_t next = MIN(life_next_signal_ns(l), control_next_ns(&l->control));
+	uint64_t now = timeline_now();
 
 	for (unsigned d = 0; d < DEADLINES; d++)
 		if (l->deadline_ns[d])
@@ -380,6 +381,7 @@ static void check_deadlines(struct life *l)
 			expired(l, (enum life_deadline)d);
 		}
 	life_expire_signals(l, now);
+	control_tick(&l->control, now);
 }
 
 int life_run(struct life *l, struct vcpus *vcpus)
