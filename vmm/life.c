@@ -154,6 +154,7 @@ int life_init(struct life *l, const struct vm_config *cfg, const struct life_fds
 	l->vcpu_fd = fds->vcpu;
 	l->report_fd = cfg->fd[VM_FD_REPORT];
 	l->guest_fd = l->signal_fd = -1;
+	l->start_ms = LIFE_START_MS;
 	l->tl = *tl;
 	log_init(&l->log, cfg->fd[VM_FD_LOG], cfg->flags & VM_FLAG_LOG_JSON);
 	l->guestlog.on_line = guest_line;
@@ -233,6 +234,7 @@ void life_drain(struct life *l, uint32_t status)
 {
 	struct vsock_cmd cmd = {.type = VSOCK_CMD_DRAIN};
 
+	l->deadline_ns[DEADLINE_START] = 0;
 	l->state = LIFE_DRAINING;
 	l->status = status;
 	/* All the guest sent is in the device's hands: EXITED came through the same queue after it.
@@ -342,6 +344,12 @@ static void expired(struct life *l, enum life_deadline d)
 			l->cfg->boot_timeout_ms,
 			l->state == LIFE_BOOTING ? "coracle-init did not call"
 						 : "coracle-init is still preparing the container");
+		life_fail(l, 0, &err, true);
+		break;
+	case DEADLINE_START:
+		err_plain(&err, ETIMEDOUT,
+			"the guest did not say within %u ms whether the program was executed",
+			l->start_ms);
 		life_fail(l, 0, &err, true);
 		break;
 	case DEADLINE_KILL:

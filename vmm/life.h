@@ -33,6 +33,7 @@
 #define LIFE_KILL_GRACE_MS 1000
 #define LIFE_LAST_WORDS_MS 1000  /* from the control channel's end to the panic that explains it */
 #define LIFE_ANSWER_MS     10000 /* for a SIGNAL to be SIGNALED */
+#define LIFE_START_MS      60000 /* for START to be STARTED or FAILED */
 #define LIFE_SIGNALS_MAX   CONTROL_CLIENTS_MAX
 #define LIFE_STATUS_VM     255
 
@@ -45,7 +46,7 @@ enum life_state {
 	LIFE_DRAINING,  /* waiting for the last bytes of standard output to be written */
 };
 
-enum life_deadline { DEADLINE_BOOT, DEADLINE_KILL, DEADLINE_LAST_WORDS, DEADLINES };
+enum life_deadline { DEADLINE_BOOT, DEADLINE_START, DEADLINE_KILL, DEADLINE_LAST_WORDS, DEADLINES };
 
 struct life_signal {
 	uint32_t id; /* 0: free */
@@ -67,7 +68,8 @@ struct life {
 	bool ready_reported;
 	bool killed; /* SIGKILL was sent: without the guest's word the end is 137 */
 	bool ended;
-	uint32_t status; /* while draining: the container's; once ended: the VMM's */
+	uint32_t start_ms; /* LIFE_START_MS; tests have less time */
+	uint32_t status;   /* while draining: the container's; once ended: the VMM's */
 	uint32_t drain_id;
 	uint32_t next_id;
 	uint64_t deadline_ns[DEADLINES]; /* 0: not set */

@@ -103,6 +103,7 @@ static void on_started(struct life *l, const void *payload)
 		return;
 	}
 	timeline_mark(&l->tl, TL_EXEC);
+	l->deadline_ns[DEADLINE_START] = 0;
 	l->state = LIFE_RUNNING;
 	control_answer(&l->control, l->start_token, &reply);
 	l->start_token = 0;

@@ -181,6 +181,51 @@ static void test_failures(void)
 	eq_int(world_end(&w), LIFE_STATUS_VM, "status for a VM that failed");
 }
 
+/* A guest that falls silent between START and STARTED. */
+static void test_start_deadline(void)
+{
+	struct proto_signal sig;
+	struct vmm_report rep;
+	struct ctl_reply r;
+	struct world w;
+	int s;
+
+	world_make(&w, 0);
+	w.life.start_ms = 100;
+	world_go(&w);
+	guest_hello(&w);
+	guest_ready(&w);
+	world_report(&w);
+	s = world_client(&w);
+	ctl_send(s, CTL_START, 0);
+	guest_heard(&w, &sig);
+	r = ctl_answer(s);
+	eq_int(r.errnum, ETIMEDOUT, "a start that is not answered ends");
+	has_str(said(r.text), "did not say within 100 ms whether the program was executed");
+	close(s);
+	rep = world_report(&w);
+	ok(rep.type == VMM_ENDED && rep.errnum == ETIMEDOUT, "and is reported");
+	eq_int(world_end(&w), LIFE_STATUS_VM, "as a failure of the VM");
+
+	world_make(&w, 0);
+	w.life.start_ms = 100;
+	world_go(&w);
+	guest_hello(&w);
+	guest_ready(&w);
+	world_report(&w);
+	s = world_client(&w);
+	ctl_send(s, CTL_START, 0);
+	guest_heard(&w, &sig);
+	guest_started(&w);
+	ctl_answer(s);
+	usleep(200000);
+	r = world_ask(&w, CTL_STATE, 0);
+	eq_int(r.phase, VM_RUNNING, "one that is answered has no deadline any more");
+	close(s);
+	guest_exited(&w, 0);
+	eq_int(world_end(&w), 0, "and ends in order");
+}
+
 static void test_vm_death(void)
 {
 	struct vmm_report rep;
@@ -210,6 +255,7 @@ int main(void)
 	test_keep();
 	test_drain();
 	test_failures();
+	test_start_deadline();
 	test_vm_death();
 	return tap_done();
 }
