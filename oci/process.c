@@ -2,6 +2,7 @@
 #include "oci/process.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/capability.h>
 #include <sys/resource.h>
@@ -220,6 +221,45 @@ static int parse_caps(struct spec_ctx *c, const struct jnode *n, struct gproc *p
 	return check_caps(c, &caps, p);
 }
 
+struct env_ref {
+	const char *text;
+	size_t name_len;
+	uint32_t index;
+};
+
+static int by_name(const void *pa, const void *pb)
+{
+	const struct env_ref *a = pa, *b = pb;
+	int r = memcmp(a->text, b->text, MIN(a->name_len, b->name_len));
+
+	if (r || a->name_len != b->name_len)
+		return r ? r : a->name_len < b->name_len ? -1 : 1;
+	return a->index < b->index ? -1 : 1;
+}
+
+/* Of variables with one name only the last stays, at its place, as in runc. Given both, most programs would
+ * take the first. */
+static int drop_overridden(struct spec_ctx *c, struct gstrv *env)
+{
+	struct env_ref *ref = arena_alloc(c->arena, env->n, sizeof(*ref));
+	uint32_t kept = 0;
+
+	if (!ref)
+		return spec_nomem(c);
+	for (uint32_t i = 0; i < env->n; i++)
+		ref[i] = (struct env_ref){env->v[i], strcspn(env->v[i], "="), i};
+	qsort(ref, env->n, sizeof(*ref), by_name);
+	for (uint32_t i = 0; i + 1 < env->n; i++)
+		if (ref[i].name_len == ref[i + 1].name_len &&
+			!memcmp(ref[i].text, ref[i + 1].text, ref[i].name_len))
+			env->v[ref[i].index] = NULL;
+	for (uint32_t i = 0; i < env->n; i++)
+		if (env->v[i])
+			env->v[kept++] = env->v[i];
+	env->n = kept;
+	return 0;
+}
+
 static int parse_env(struct spec_ctx *c, const struct jnode *n, struct gproc *p)
 {
 	struct jnode env = {.doc = n->doc, .up = n, .key = "env"};
@@ -235,7 +275,7 @@ static int parse_env(struct spec_ctx *c, const struct jnode *n, struct gproc *p)
 			return jnode_err(
 				&item, c->err, "expected NAME=VALUE, got '%.100s'", p->env.v[i]);
 	}
-	return 0;
+	return drop_overridden(c, &p->env);
 }
 
 static int parse_console(struct spec_ctx *c, const struct jnode *n, struct gproc *p)

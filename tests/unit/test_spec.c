@@ -119,6 +119,33 @@ static void test_process(void)
 	container_spec_free(spec);
 }
 
+/* runc: of equal names the last one stays, where it stands. */
+static void test_env(void)
+{
+	static const struct {
+		const char *given, *want;
+	} cases[] = {
+		{"[]", ""},
+		{"[\"A=1\",\"B=2\"]", "A=1 B=2 "},
+		{"[\"A=1\",\"B=2\",\"A=3\"]", "B=2 A=3 "},
+		{"[\"A=1\",\"A=1\",\"A=\",\"A=x=y\"]", "A=x=y "},
+		{"[\"AB=1\",\"A=2\",\"ABC=3\",\"a=4\",\"A=5\"]", "AB=1 ABC=3 a=4 A=5 "},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char *text = config_edit(full_config, "process.env", cases[i].given);
+		struct container_spec *spec = config_parse_with(text, false, false);
+		char got[128] = "";
+
+		for (uint32_t k = 0; spec && k < spec->guest.proc.env.n; k++)
+			snprintf(got + strlen(got), sizeof(got) - strlen(got), "%s ",
+				spec->guest.proc.env.v[k]);
+		eq_str(spec ? got : NULL, cases[i].want, cases[i].given);
+		container_spec_free(spec);
+		free(text);
+	}
+}
+
 static void test_process_errors(void)
 {
 	accepts("process.user.uid", "4294967294");
@@ -400,6 +427,7 @@ int main(void)
 	test_version();
 	test_required();
 	test_process();
+	test_env();
 	test_process_errors();
 	test_terminal();
 	test_capabilities();
