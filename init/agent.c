@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 
 #include "init/cgroup.h"
+#include "init/child.h"
 #include "init/log.h"
 #include "init/relay.h"
 #include "lib/cleanup.h"

@@ -3,13 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <time.h>
 
 #include "init/cgroup.h"
+#include "init/child.h"
 #include "init/creds.h"
 #include "init/devices.h"
 #include "init/fail.h"
@@ -20,12 +19,9 @@
 #include "init/rootfs.h"
 #include "init/sys.h"
 #include "init/sysctl.h"
-#include "init/tty.h"
 #include "lib/cleanup.h"
 #include "lib/fd.h"
 #include "lib/path.h"
-
-static const uint32_t null_flags[3] = {GPROC_STDIN_NULL, GPROC_STDOUT_NULL, GPROC_STDERR_NULL};
 
 /* The child's state while it prepares itself. */
 struct child {
@@ -44,27 +40,6 @@ uint64_t boot_ns(void)
 
 	clock_gettime(CLOCK_BOOTTIME, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
-void text_copy(char out[PROTO_TEXT_MAX], const char *text)
-{
-	size_t n = strnlen(text, PROTO_TEXT_MAX - 1);
-
-	memset(out, 0, PROTO_TEXT_MAX);
-	for (size_t i = 0; i < n; i++)
-		out[i] = (unsigned char)text[i] < ' ' || text[i] == 0x7f ? '?' : text[i];
-}
-
-static int report(int sock, enum child_kind kind, uint64_t rootfs_ns, const struct err *e)
-{
-	struct child_msg m = {.kind = kind, .rootfs_ns = rootfs_ns};
-
-	if (e) {
-		m.errnum = e->errnum;
-		m.exit_status = e->exit_status > 0 ? (uint32_t)e->exit_status : 1;
-		text_copy(m.text, e->msg);
-	}
-	return send_fds(sock, &m, sizeof(m), NULL, 0);
 }
 
 /* Kernel parameters and the OOM score go through a procfs of our own: the container may mount none.
@@ -107,49 +82,6 @@ static int make_root(struct child *c, struct err *err)
 	return r;
 }
 
-/* The container's own /dev/null, so that the stream has a name inside; only if it really is that.
- */
-static int open_null(struct child *c)
-{
-	struct stat st;
-	int fd = path_open(c->root, "/dev/null", O_RDWR | O_NOCTTY | O_NONBLOCK);
-
-	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3)) {
-		fcntl(fd, F_SETFL, 0);
-		return fd;
-	}
-	if (fd >= 0)
-		close(fd);
-	return c->env->null;
-}
-
-static int make_stdio(struct child *c, struct err *err)
-{
-	const struct gproc *p = &c->spec->proc;
-	int slave, null = -1, r;
-
-	if (p->flags & GPROC_TERMINAL) {
-		r = tty_open(c->root, p, true, &c->master, &slave, err);
-		if (r == 0)
-			r = tty_control(slave, err);
-		if (r < 0)
-			return err_wrap(err, "cannot make a terminal");
-		for (int i = 0; i < 3; i++)
-			c->stdio[i] = slave;
-		return 0;
-	}
-	for (int i = 0; i < 3; i++) {
-		/* Its owner may open it again: /dev/stdout. */
-		if (c->stdio[i] >= 0 && p->uid && fchown(c->stdio[i], p->uid, (gid_t)-1) < 0)
-			return fail(err, errno, "cannot give stream %d to user %u", i, p->uid);
-		if (c->stdio[i] < 0 && null < 0)
-			null = open_null(c);
-		if (c->stdio[i] < 0)
-			c->stdio[i] = null;
-	}
-	return 0;
-}
-
 static int make_cwd(struct child *c, struct err *err)
 {
 	autofd int cwd = path_make(c->root, c->spec->proc.cwd, true, NULL);
@@ -179,7 +111,8 @@ static int prepare(struct child *c, struct err *err)
 	if (r == 0)
 		r = through_proc(spec, err);
 	if (r == 0)
-		r = make_stdio(c, err);
+		r = child_stdio(
+			c->root, c->env->null, &spec->proc, true, c->stdio, &c->master, err);
 	if (r == 0)
 		r = make_cwd(c, err);
 	if (r == 0)
@@ -189,15 +122,6 @@ static int prepare(struct child *c, struct err *err)
 	return r;
 }
 
-/* The terminal's master goes to init before every descriptor is closed. */
-static int hand_over(struct child *c, struct err *err)
-{
-	struct child_msg m = {.kind = CHILD_TERMINAL};
-	int r = c->master >= 0 ? send_fds(c->report, &m, sizeof(m), &c->master, 1) : 0;
-
-	return r < 0 ? fail(err, -r, "cannot hand over the terminal") : 0;
-}
-
 static _Noreturn void child_main(struct child *c)
 {
 	static struct err err;
@@ -205,7 +129,7 @@ static _Noreturn void child_main(struct child *c)
 	int r = prepare(c, &err);
 
 	if (r == 0)
-		r = hand_over(c, &err);
+		r = child_hand_over(c->report, c->master, &err);
 	if (r == 0) {
 		r = process_stdio(c->stdio, c->report, &err);
 		if (r == 0)
@@ -213,24 +137,12 @@ static _Noreturn void child_main(struct child *c)
 	}
 	if (r == 0)
 		r = process_become(&c->spec->proc, &err);
-	if (r == 0 && report(c->report, CHILD_READY, c->rootfs_ns, NULL) == 0 &&
+	if (r == 0 && child_report(c->report, CHILD_READY, c->rootfs_ns, NULL) == 0 &&
 		recv(c->report, &go, 1, 0) == 1)
 		r = process_exec(&c->spec->proc, &err);
 	if (r < 0)
-		report(c->report, CHILD_FAILED, 0, &err);
+		child_report(c->report, CHILD_FAILED, 0, &err);
 	_exit(1);
-}
-
-static int make_pipe(int i, int *ret_ours, int *ret_theirs)
-{
-	int p[2];
-
-	if (pipe2(p, O_CLOEXEC) < 0)
-		return -errno;
-	*ret_ours = p[i == 0];
-	*ret_theirs = p[i != 0];
-	/* Of this description only: the process's end stays blocking. */
-	return fcntl(*ret_ours, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
 }
 
 int container_spawn(
@@ -244,13 +156,9 @@ int container_spawn(
 	r = cgroup_make(env->cgroup, spec, &c->group, err);
 	if (r < 0)
 		return r;
-	for (int i = 0; i < 3 && !(spec->proc.flags & GPROC_TERMINAL); i++) {
-		if (spec->proc.flags & null_flags[i])
-			continue;
-		r = make_pipe(i, &c->stdio[i], &ch.stdio[i]);
-		if (r < 0)
-			return fail(err, -r, "cannot make a pipe");
-	}
+	r = child_pipes(spec->proc.flags, c->stdio, ch.stdio);
+	if (r < 0)
+		return fail(err, -r, "cannot make a pipe");
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sock) < 0)
 		return fail(err, errno, "socketpair");
 	ch.report = sock[1];

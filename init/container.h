@@ -21,23 +21,6 @@ struct init_env {
 	int cgroup; /* cgroup v2 directory in which the container's group is made */
 };
 
-/* From the child to init on a seqpacket socket that closes on exec: so its end is "execve
- * succeeded". */
-enum child_kind {
-	CHILD_TERMINAL = 1, /* carries the terminal's master */
-	CHILD_READY,
-	CHILD_FAILED,
-};
-
-struct child_msg {
-	uint32_t kind; /* enum child_kind */
-	int32_t errnum;
-	uint32_t exit_status;
-	uint32_t reserved;
-	uint64_t rootfs_ns;
-	char text[PROTO_TEXT_MAX];
-};
-
 struct container {
 	pid_t pid;
 	int sock;     /* reports, and one byte to it: execute. -1 once its end was read */
@@ -53,8 +36,5 @@ int container_spawn(
 
 /* CLOCK_BOOTTIME in nanoseconds: the protocol's time. */
 uint64_t boot_ns(void);
-
-/* Copies text to a FAILED message: cut, NUL-terminated, control characters as '?'. */
-void text_copy(char out[PROTO_TEXT_MAX], const char *text);
 
 #endif

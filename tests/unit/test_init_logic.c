@@ -8,6 +8,7 @@
 
 #include "init/agent.h"
 #include "init/cgroup.h"
+#include "init/child.h"
 #include "init/exec.h"
 #include "init/fail.h"
 #include "init/mounts.h"
