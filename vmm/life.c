@@ -75,7 +75,12 @@ static int bind_port(
 	struct life *l, uint32_t port, uint32_t flags, const int *fds, unsigned n, struct err *err)
 {
 	struct vsock_cmd cmd = {
-		.type = VSOCK_CMD_BIND, .port = port, .flags = flags, .id = ++l->next_id};
+		.type = VSOCK_CMD_BIND,
+		.port = port,
+		.count = 1,
+		.flags = flags,
+		.id = ++l->next_id,
+	};
 	struct pollfd p = {.fd = l->vsock_fd, .events = POLLIN};
 	struct vsock_cmd_reply reply;
 	int r;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "lib/cleanup.h"
+#include "lib/proto.h"
 #include "lib/timeline.h"
 #include "tests/device/vsock_peer.h"
 #include "tests/tap.h"
@@ -349,6 +350,144 @@ static void drain_queue(void)
 	close_fd(&a[0]);
 }
 
+/* Sends until nothing more is taken: pipe and window are full. */
+static uint32_t fill_up(struct gstream *s)
+{
+	uint32_t sent = 0;
+
+	for (int quiet = 0; quiet < 2;) {
+		uint32_t n = send_some(s, pattern + sent, 3000);
+
+		sent += n;
+		quiet = peer_recv(&p, n ? 0 : 100) || n ? 0 : quiet + 1;
+	}
+	return sent;
+}
+
+/* A drain of some ports waits for what was sent on them before it, and for nothing else. */
+static void drain_ports(void)
+{
+	struct gstream s = {0}, t = {0};
+	uint32_t id, sent, got = 0, port;
+	int a[2], b[2];
+
+	make_pipe(a);
+	make_pipe(b);
+	port = open_stream(&s, &a[1], NULL);
+	open_stream(&t, &b[1], NULL);
+	id = peer_drain_ports(&p, port, 4);
+	ok(peer_drain_done(&p, id, DRV_WAIT_MS), "nothing sent: nothing to wait for");
+	fill_up(&t);
+	id = peer_drain_ports(&p, port, 1);
+	ok(peer_drain_done(&p, id, DRV_WAIT_MS), "another stream's backlog holds up no drain");
+	sent = fill_up(&s);
+	id = peer_drain_ports(&p, port, 2); /* both have a backlog */
+	ok(!peer_drain_done(&p, id, 100), "its own does");
+	while (got < sent) {
+		got += read_some(a[0], sink + got, 4096, DRV_WAIT_MS);
+		if (sent - got > 65536) /* as much again behind it, all the time */
+			peer_send(
+				&p, &s, VIRTIO_VSOCK_OP_RW, 0, pattern, MIN(4096u, peer_room(&s)));
+		while (peer_recv(&p, 0))
+			;
+	}
+	ok(!peer_drain_done(&p, id, 100), "until the other is written too");
+	close_fd(&b[0]);
+	ok(peer_drain_done(&p, id, DRV_WAIT_MS), "what was sent after it is not waited for");
+	peer_send(&p, &s, VIRTIO_VSOCK_OP_RST, 0, NULL, 0);
+	peer_send(&p, &t, VIRTIO_VSOCK_OP_RST, 0, NULL, 0);
+	close_fd(&a[0]);
+}
+
+/* As many drains as there can be exec'd processes, answered while nobody reads the replies. */
+static void many_drains(void)
+{
+	struct gstream s = {0};
+	uint32_t first = 0, port, n;
+	int a[2], room = 4096;
+
+	make_pipe(a);
+	port = open_stream(&s, &a[1], NULL);
+	fill_up(&s);
+	/* The reply socket holds some ten. */
+	setsockopt(p.d.dev.env.cmd_fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
+	for (n = 0; n < PROTO_EXECS_MAX; n++) {
+		uint32_t id = peer_drain_ports(&p, port, 4);
+
+		first = first ? first : id;
+	}
+	close_fd(&a[0]);
+	peer_idle(&p);
+	for (n = 0; n < PROTO_EXECS_MAX && peer_drain_done(&p, first + n, DRV_WAIT_MS); n++)
+		;
+	eq_int(n, PROTO_EXECS_MAX, "250 drains are all answered, in order");
+	room = 212992;
+	setsockopt(p.d.dev.env.cmd_fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
+	eq_int(peer_unbind(&p, port, 1), 0, "and commands are taken again");
+	peer_until(&p, s.rst, DRV_WAIT_MS);
+}
+
+static void unbind(void)
+{
+	struct gstream s = {0}, t = {0}, u = {0};
+	uint32_t port, got = 0, id;
+	int a[2], b[2], c[2];
+
+	make_pair(a);
+	b[0] = dup(a[1]);
+	port = open_stream(&s, &a[1], &b[0]);
+	eq_int(peer_unbind(&p, port, 1), 0, "an open stream is unbound");
+	ok(peer_until(&p, s.rst, DRV_WAIT_MS), "the guest gets a RST");
+	ok(at_eof(a[0]), "the descriptors are closed");
+	close_fd(&a[0]);
+
+	make_pipe(a);
+	make_pipe(b);
+	port = open_stream(&t, &a[1], NULL);
+	fill_up(&t);
+	id = peer_drain_ports(&p, port, 1);
+	p.hold_rx = true; /* no room for a RST */
+	for (unsigned i = 0; i < 2 * PEER_RX_BUFS; i++)
+		peer_send(&p, &t, VIRTIO_VSOCK_OP_CREDIT_REQUEST, 0, NULL, 0);
+	peer_idle(&p);
+	ok(!peer_drain_done(&p, id, 50), "a drain waits for a stream that nobody reads");
+	{
+		struct vsock_cmd cmd = {
+			.type = VSOCK_CMD_UNBIND, .port = port, .count = 1, .id = ++p.next_id};
+
+		send(p.d.cmd_fd, &cmd, sizeof(cmd), 0);
+		ok(peer_drain_done(&p, cmd.id, DRV_WAIT_MS), "unbind is answered at once");
+	}
+	ok(peer_drain_done(&p, id, DRV_WAIT_MS), "and the drain that waited");
+	while (got < 65536 && read_some(a[0], sink, 4096, DRV_WAIT_MS))
+		got += 4096;
+	ok(at_eof(a[0]), "what was not written is lost, then the end");
+	eq_int(peer_bind(&p, port, b[1], -1), 0, "the port is free before the RST is out");
+	close_fd(&b[1]);
+	p.hold_rx = false;
+	peer_give_rx(&p, PEER_RX_BUFS);
+	ok(peer_until(&p, t.rst, DRV_WAIT_MS), "which follows");
+	peer_send(&p, &t, VIRTIO_VSOCK_OP_RW, 0, "old", 3);
+	p.n_streams = 0;
+	p.strangers = 0;
+	ok(peer_until(&p, p.strangers, DRV_WAIT_MS) && le16toh(p.last.op) == VIRTIO_VSOCK_OP_RST,
+		"a packet of the old stream does not reach the new one");
+	ok(peer_connect(&p, &u, 4711, port), "that is to be had");
+	peer_send(&p, &u, VIRTIO_VSOCK_OP_RW, 0, "new", 3);
+	eq_int(read_some(b[0], sink, 100, DRV_WAIT_MS), 3, "and works");
+	peer_send(&p, &u, VIRTIO_VSOCK_OP_SHUTDOWN, VSOCK_SHUT_BOTH, NULL, 0);
+	peer_until(&p, u.rst, DRV_WAIT_MS);
+
+	make_pipe(c);
+	eq_int(peer_bind(&p, port + 1000, c[1], -1), 0, "a port bound and not connected");
+	close_fd(&c[1]);
+	eq_int(peer_unbind(&p, port + 999, 4), 0, "is unbound");
+	ok(at_eof(c[0]), "and its descriptor closed");
+	close_fd(&a[0]);
+	close_fd(&b[0]);
+	close_fd(&c[0]);
+}
+
 static void reader_gone(void)
 {
 	struct gstream s = {0}, t = {0}, u = {0};
@@ -537,8 +676,8 @@ static void fill(void)
 int main(void)
 {
 	static void (*const tests[])(void) = {over_pipes, over_socket, over_files, over_pty,
-		slow_reader, last_bytes, drain_queue, reader_gone, guest_stalls, no_buffers,
-		resets};
+		slow_reader, last_bytes, drain_queue, drain_ports, many_drains, unbind, reader_gone,
+		guest_stalls, no_buffers, resets};
 
 	fill();
 	peer_open(&p);

@@ -287,7 +287,9 @@ static unsigned open_fds(void)
 static void commands(void)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC), three[3] = {null, null, null};
-	struct vsock_cmd bind = {.type = VSOCK_CMD_BIND, .port = 7, .flags = VSOCK_BIND_RX};
+	struct vsock_cmd bind = {
+		.type = VSOCK_CMD_BIND, .port = 7, .count = 1, .flags = VSOCK_BIND_RX};
+	struct vsock_cmd unbind = {.type = VSOCK_CMD_UNBIND, .port = 7, .count = 1};
 	struct vsock_cmd drain = {.type = VSOCK_CMD_DRAIN}, other = {.type = 99};
 	unsigned before = open_fds();
 
@@ -309,6 +311,30 @@ static void commands(void)
 	eq_int(peer_bind(&p, 7, null, null), EADDRINUSE, "a port twice");
 	eq_int(open_fds(), before + 2, "two descriptors are");
 	eq_int(raw_command(&drain, sizeof(drain), NULL, 0), 0, "a drain of nothing");
+	drain.port = 7;
+	eq_int(raw_command(&drain, sizeof(drain), NULL, 0), EINVAL, "a drain of no ports");
+	drain.count = 5;
+	eq_int(raw_command(&drain, sizeof(drain), NULL, 0), EINVAL, "a drain of too many");
+	drain.port = UINT32_MAX - 1;
+	drain.count = 2;
+	eq_int(raw_command(&drain, sizeof(drain), NULL, 0), EINVAL, "a drain beyond the last port");
+	bind.flags = VSOCK_BIND_RX;
+	bind.count = 2;
+	bind.port = 8;
+	eq_int(raw_command(&bind, sizeof(bind), three, 1), EINVAL, "a bind of two ports");
+	eq_int(raw_command(&unbind, sizeof(unbind), three, 1), EINVAL,
+		"an unbind with a descriptor");
+	unbind.flags = 1;
+	eq_int(raw_command(&unbind, sizeof(unbind), NULL, 0), EINVAL, "an unbind with flags");
+	unbind.flags = 0;
+	unbind.count = 0;
+	eq_int(raw_command(&unbind, sizeof(unbind), NULL, 0), EINVAL, "an unbind of no ports");
+	unbind.count = 4;
+	eq_int(open_fds(), before + 2, "nothing of that was taken");
+	eq_int(raw_command(&unbind, sizeof(unbind), NULL, 0), 0, "an unbind of one bound of four");
+	eq_int(open_fds(), before, "gives the descriptors back");
+	eq_int(raw_command(&unbind, sizeof(unbind), NULL, 0), 0, "an unbind of nothing");
+	eq_int(peer_bind(&p, 7, null, null), 0, "and the port");
 	close_fd(&null);
 }
 

@@ -78,7 +78,8 @@ static int command(struct peer *p, const struct vsock_cmd *cmd, const int *fds, 
 
 int peer_bind(struct peer *p, uint32_t port, int rx_fd, int tx_fd)
 {
-	struct vsock_cmd cmd = {.type = VSOCK_CMD_BIND, .port = port, .id = ++p->next_id};
+	struct vsock_cmd cmd = {
+		.type = VSOCK_CMD_BIND, .port = port, .count = 1, .id = ++p->next_id};
 	int fds[2];
 	unsigned n = 0;
 
@@ -93,9 +94,23 @@ int peer_bind(struct peer *p, uint32_t port, int rx_fd, int tx_fd)
 	return command(p, &cmd, fds, n);
 }
 
+int peer_unbind(struct peer *p, uint32_t port, uint32_t count)
+{
+	struct vsock_cmd cmd = {
+		.type = VSOCK_CMD_UNBIND, .port = port, .count = count, .id = ++p->next_id};
+
+	return command(p, &cmd, NULL, 0);
+}
+
 uint32_t peer_drain_send(struct peer *p)
 {
-	struct vsock_cmd cmd = {.type = VSOCK_CMD_DRAIN, .id = ++p->next_id};
+	return peer_drain_ports(p, 0, 0);
+}
+
+uint32_t peer_drain_ports(struct peer *p, uint32_t port, uint32_t count)
+{
+	struct vsock_cmd cmd = {
+		.type = VSOCK_CMD_DRAIN, .port = port, .count = count, .id = ++p->next_id};
 
 	if (send_fds(p->d.cmd_fd, &cmd, sizeof(cmd), NULL, 0) < 0)
 		drv_die("cannot send a command");

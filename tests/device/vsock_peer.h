@@ -53,7 +53,9 @@ void peer_give_rx(
 
 /* Command socket. Return the reply's errnum; fds are borrowed, -1: none. */
 int peer_bind(struct peer *p, uint32_t port, int rx_fd, int tx_fd);
-uint32_t peer_drain_send(struct peer *p);
+int peer_unbind(struct peer *p, uint32_t port, uint32_t count);
+uint32_t peer_drain_send(struct peer *p); /* of all streams */
+uint32_t peer_drain_ports(struct peer *p, uint32_t port, uint32_t count);
 bool peer_drain_done(struct peer *p, uint32_t id, int ms);
 
 struct virtio_vsock_hdr peer_hdr(uint32_t gport, uint32_t hport, uint16_t op);

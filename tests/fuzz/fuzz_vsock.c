@@ -62,6 +62,7 @@ static struct guest_mem mem = {
 	.region = {{.gpa = 0, .bytes = MEM_BYTES, .hva = mem_bytes}}, .n = 1, .fd = -1};
 static struct vdev dev;
 static int host_in[PORTS], host_out[PORTS]; /* our ends; -1: none */
+static int cmd_fd; /* our end of the command socket; replies are not read */
 static uint16_t avail_idx[VSOCK_QUEUES], used_seen[VSOCK_QUEUES];
 
 #define CHECK(cond) BUG_ON(!(cond))
@@ -185,6 +186,7 @@ static void check_state(void)
 	}
 	CHECK(backlog == v->n_backlog && used + v->n_free == VSOCK_STREAMS_MAX);
 	CHECK(v->n_held <= VSOCK_HELD_MAX && v->n_replies <= VSOCK_REPLIES_MAX);
+	CHECK(v->n_drains <= VSOCK_DRAINS_MAX && (v->cmd_full || !v->cmd_unsent));
 	check_rx();
 }
 
@@ -214,6 +216,18 @@ static void bind_port(unsigned i)
 	vconn_bind_take(v, 100 + i, &rx[1], &tx[0]);
 	close_fd(&rx[1]); /* refused: still ours */
 	close_fd(&tx[0]);
+}
+
+static void unbind_or_drain(uint8_t arg)
+{
+	struct vsock_cmd cmd = {
+		.type = arg & 64 ? VSOCK_CMD_UNBIND : VSOCK_CMD_DRAIN,
+		.port = 100 + arg % PORTS,
+		.count = 1 + (arg >> 2) % PROTO_EXEC_PORTS,
+	};
+
+	if (send(cmd_fd, &cmd, sizeof(cmd), MSG_DONTWAIT) < 0)
+		CHECK(errno == EAGAIN);
 }
 
 static void step_packet(struct rbuf *in)
@@ -295,7 +309,12 @@ static void do_step(uint8_t step, struct rbuf *in)
 	case STEP_RESET: fault(-1); break;
 	case STEP_TURN: fault(vdev_vsock.event(&dev, 0, VSOCK_DATA_TURN, 0)); break;
 	case STEP_CLOSE: close_fd(arg & 16 ? &host_in[arg % PORTS] : &host_out[arg % PORTS]); break;
-	case STEP_BIND: bind_port(arg % PORTS); break;
+	case STEP_BIND:
+		if (arg & (64 | 128))
+			unbind_or_drain(arg);
+		else
+			bind_port(arg % PORTS);
+		break;
 	default: BUG_ON(v == NULL);
 	}
 }
@@ -315,11 +334,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct rbuf in = rbuf_of(data, size);
 	struct err err = ERR_INIT;
+	int pair[2];
 
 	signal(SIGPIPE, SIG_IGN);
 	for (unsigned i = 0; i < WATCH_MAX; i++)
 		watches[i].fd = -1;
-	dev = (struct vdev){.ops = &vdev_vsock, .env = {.mem = &mem, .cmd_fd = -1}};
+	CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
+	cmd_fd = pair[1];
+	dev = (struct vdev){.ops = &vdev_vsock, .env = {.mem = &mem, .cmd_fd = pair[0]}};
 	CHECK(vdev_vsock.init(&dev, &err) == 0 && vdev_vsock.enter(&dev, 0, &err) == 0);
 	for (unsigned i = 0; i < PORTS; i++) {
 		host_in[i] = host_out[i] = -1;
@@ -339,5 +361,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		virtq_reset(&dev.vq[q]);
 	vdev_vsock.reset(&dev);
 	vdev_vsock.release(&dev);
+	close(pair[0]);
+	close(pair[1]);
 	return 0;
 }

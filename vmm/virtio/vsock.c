@@ -7,12 +7,9 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 
 #include "lib/cleanup.h"
-#include "lib/fd.h"
 
-#define VSOCK_QUEUE_SIZE  256
 #define VSOCK_RINGS_BYTES ((size_t)VSOCK_STREAMS_MAX * VSOCK_WINDOW)
 
 static int vsock_init(struct vdev *dev, struct err *err)
@@ -94,7 +91,7 @@ static void arm_turn(struct vsock *v, bool arm)
 }
 
 /* The guest's packets. Each may need one reply: none is looked at without a place for it. */
-static int take_packets(struct vsock *v)
+int vsock_take_packets(struct vsock *v)
 {
 	struct virtq *vq = &v->dev->vq[VSOCK_Q_TX];
 	int r = 0;
@@ -108,6 +105,7 @@ static int take_packets(struct vsock *v)
 				return r;
 			if (v->n_replies == VSOCK_REPLIES_MAX) {
 				v->tx_paused = true;
+				vsock_cmd_taken(v, true); /* no drain waits for such a guest */
 				return 0;
 			}
 		}
@@ -115,8 +113,8 @@ static int take_packets(struct vsock *v)
 		if (r < 0)
 			return r;
 		if (r == 0 && !virtq_enable_kicks(vq)) {
-			if (!virtq_turn_over(vq)) /* else kick() comes again by itself */
-				v->drain_left = 0;
+			/* else kick() comes again by itself */
+			vsock_cmd_taken(v, !virtq_turn_over(vq));
 			return 0;
 		}
 		if (r == 0)
@@ -125,8 +123,7 @@ static int take_packets(struct vsock *v)
 			return -VFAULT_REQUEST;
 		vconn_packet(v, &v->chain);
 		virtq_push(vq, v->chain.head, 0);
-		if (v->drain_left)
-			v->drain_left--;
+		v->taken++;
 	}
 }
 
@@ -150,23 +147,6 @@ static int run_streams(struct vsock *v)
 	return r < 0 ? r : 0;
 }
 
-static void reply_cmd(struct vsock *v, uint32_t id, int errnum)
-{
-	struct vsock_cmd_reply reply = {.id = id, .errnum = errnum};
-
-	/* Our own main loop reads them; if it does not, it does not want them. */
-	send(v->dev->env.cmd_fd, &reply, sizeof(reply), MSG_DONTWAIT | MSG_NOSIGNAL);
-}
-
-static void answer_drains(struct vsock *v)
-{
-	if (v->n_backlog || (v->drain_left && v->live && !v->tx_paused))
-		return;
-	for (uint32_t i = 0; i < v->n_drains; i++)
-		reply_cmd(v, v->drain_id[i], 0);
-	v->n_drains = 0;
-}
-
 /* Ends every entry from outside: what was put in motion goes on, and the driver hears of used
  * buffers. */
 static int finish(struct vsock *v, int r)
@@ -176,10 +156,10 @@ static int finish(struct vsock *v, int r)
 	if (r >= 0 && v->live)
 		r = run_streams(v);
 	if (r >= 0 && v->live && v->tx_paused && v->n_replies < VSOCK_REPLIES_MAX)
-		r = take_packets(v);
+		r = vsock_take_packets(v);
 	if (r >= 0 && v->live)
 		r = vsock_out_flush(v);
-	answer_drains(v);
+	vsock_cmd_answer(v);
 	if (v->live) {
 		bool rx = virtq_should_signal(&dev->vq[VSOCK_Q_RX]);
 		bool tx = virtq_should_signal(&dev->vq[VSOCK_Q_TX]);
@@ -201,65 +181,11 @@ static int vsock_kick(struct vdev *dev, unsigned q)
 	if (!v->live)
 		return 0;
 	if (q == VSOCK_Q_TX)
-		r = take_packets(v);
+		r = vsock_take_packets(v);
 	else if (q == VSOCK_Q_RX)
 		virtq_disable_kicks(&dev->vq[VSOCK_Q_RX]);
 	/* VSOCK_Q_EVENT: its one event, a transport reset by migration, never happens here. */
 	return finish(v, r);
-}
-
-static int cmd_bind(struct vsock *v, const struct vsock_cmd *cmd, int *fds, unsigned n)
-{
-	int *rx = fds + FD_PASS_MAX, *tx = rx; /* fds[FD_PASS_MAX] is -1: none */
-	unsigned used = 0;
-
-	if (!cmd->flags || (cmd->flags & ~(VSOCK_BIND_RX | VSOCK_BIND_TX)))
-		return -EINVAL;
-	if (cmd->flags & VSOCK_BIND_RX)
-		rx = &fds[used++];
-	if (cmd->flags & VSOCK_BIND_TX)
-		tx = &fds[used++];
-	return used == n ? vconn_bind_take(v, cmd->port, rx, tx) : -EINVAL;
-}
-
-static int cmd_drain(struct vsock *v, uint32_t id)
-{
-	if (v->n_drains == VSOCK_DRAINS_MAX) {
-		reply_cmd(v, id, EBUSY);
-		return 0;
-	}
-	v->drain_id[v->n_drains++] = id;
-	/* What the guest has put into the queue counts as sent; no more fits in than this. */
-	v->drain_left = VSOCK_QUEUE_SIZE;
-	return v->live ? take_packets(v) : 0;
-}
-
-/* Returns 0 or -VFAULT_*. */
-static int on_cmd(struct vsock *v)
-{
-	struct vsock_cmd cmd;
-	int fds[FD_PASS_MAX + 1];
-	unsigned n = 0;
-	ssize_t len = recv_fds(v->dev->env.cmd_fd, &cmd, sizeof(cmd), fds, FD_PASS_MAX, &n);
-	int errnum = EINVAL;
-
-	if (len == -EAGAIN)
-		return 0;
-	if (len <= 0 && len != -EMSGSIZE) { /* the VMM closed it: no more commands */
-		vdev_unwatch(v->dev, 0, v->dev->env.cmd_fd);
-		return 0;
-	}
-	fds[FD_PASS_MAX] = -1;
-	if (len != sizeof(cmd))
-		errnum = EPROTO;
-	else if (cmd.type == VSOCK_CMD_BIND)
-		errnum = -cmd_bind(v, &cmd, fds, n);
-	else if (cmd.type == VSOCK_CMD_DRAIN && !n && !cmd.flags && !cmd.port && !cmd.count)
-		return cmd_drain(v, cmd.id);
-	for (unsigned i = 0; i < n; i++) /* what was not taken, before the answer says so */
-		close_fd(&fds[i]);
-	reply_cmd(v, len == sizeof(cmd) ? cmd.id : 0, errnum);
-	return 0;
 }
 
 static int vsock_event(struct vdev *dev, unsigned thread, uint64_t data, uint32_t events)
@@ -270,7 +196,7 @@ static int vsock_event(struct vdev *dev, unsigned thread, uint64_t data, uint32_
 	int r = 0;
 
 	if (data == VSOCK_DATA_CMD) {
-		r = on_cmd(v);
+		r = vsock_cmd_event(v);
 	} else if (data != VSOCK_DATA_TURN) {
 		c = vconn_of_event(v, data, &dir);
 		if (c && dir == VSOCK_DIR_RX)
@@ -290,7 +216,8 @@ static void vsock_reset(struct vdev *dev)
 	vsock_out_reset(v);
 	vconn_guest_gone(v);
 	arm_turn(v, false);
-	answer_drains(v);
+	vsock_cmd_taken(v, true);
+	vsock_cmd_answer(v);
 }
 
 /* VIRTIO_VSOCK_F_STREAM (bit 0) is for drivers that know of it: without it, streams are what there

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The inside of the vsock device (devices.h has the outside, docs/vsock.md the whole picture).
- * VIRTIO 1.2, 5.10. Three files share this state, one thread runs them all:
+ * VIRTIO 1.2, 5.10. Four files share this state, one thread runs them all:
  *
- * vsock.c: the device's operations, the command socket, turns
+ * vsock.c: the device's operations, turns
+ *
+ * vsock_cmd.c: the command socket
  *
  * vsock_conn.c: streams; what a packet, a ready descriptor or an end does to one
  *
@@ -16,15 +18,18 @@
 #ifndef VMM_VIRTIO_VSOCK_H
 #define VMM_VIRTIO_VSOCK_H
 
+#include <assert.h>
 #include <linux/virtio_vsock.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "lib/base.h"
+#include "lib/proto.h"
 #include "vmm/virtio/device.h"
 #include "vmm/virtio/devices.h"
 #include "vmm/virtio/vsock_io.h"
 
+#define VSOCK_QUEUE_SIZE   256
 #define VSOCK_STREAMS_MAX  1024         /* bound ports, connected or not */
 #define VSOCK_WINDOW       (128u << 10) /* bytes the guest may have unwritten on a stream: buf_alloc */
 #define VSOCK_CREDIT_LOW   (VSOCK_WINDOW / 2) /* tell the guest of new room when it knows of less */
@@ -32,7 +37,8 @@
 #define VSOCK_TURN_BYTES   (64u << 10)        /* read from one descriptor at a time */
 #define VSOCK_HELD_MAX     16                 /* rx buffers in hand */
 #define VSOCK_REPLIES_MAX  256 /* resets for streams that are not there, waiting for rx buffers */
-#define VSOCK_DRAINS_MAX   8   /* VSOCK_CMD_DRAIN waiting */
+#define VSOCK_DRAINS_MAX   256 /* VSOCK_CMD_DRAIN waiting: one of each exec'd process, and the last */
+#define VSOCK_DRAIN_PORTS  PROTO_EXEC_PORTS /* at most, in one */
 #define VSOCK_HASH_BUCKETS 1024
 #define VSOCK_IOV_MAX      (2 * VIRTQ_SEGS_MAX)
 
@@ -63,6 +69,7 @@ struct vconn {
 	bool tx_hup; /* a hang-up or error was reported: nothing comes any more once it is empty */
 	bool in_ctlq, in_runq; /* belong to the slot, not to the stream: survive a release */
 	bool ring_touched;
+	bool hashed; /* the port is its own; an unbound one has lost it while its RST waits */
 	uint16_t hash_next; /* index + 1; 0: end */
 	uint32_t gen;       /* of the slot: events of an earlier stream are told by it */
 	uint32_t host_port, guest_port;
@@ -88,6 +95,24 @@ struct vsock_reply {
 	uint16_t type;
 };
 
+/* What the guest had sent on a port when a drain came: written once its slot's stream has fwd_cnt there. */
+struct vsock_target {
+	uint16_t slot;
+	uint32_t gen, rx_cnt;
+};
+
+struct vsock_drain {
+	uint32_t id;
+	uint32_t port, count; /* count 0: every stream */
+	uint64_t until;       /* vsock.taken by when all is seen that was in the queue */
+	uint32_t n_targets;
+	bool reached; /* ... and target[] is set */
+	struct vsock_target target[VSOCK_DRAIN_PORTS];
+};
+static_assert(VSOCK_DRAINS_MAX > PROTO_EXECS_MAX, "each exec'd process may be waiting for one");
+static_assert(VSOCK_STREAMS_MAX >= PROTO_EXECS_MAX * PROTO_EXEC_PORTS + 4,
+	"beside the control channel and the first process's");
+
 struct vsock {
 	struct vdev *dev;
 	bool live;      /* between activate() and reset() or a fault: the queues may be used */
@@ -97,10 +122,13 @@ struct vsock {
 	uint32_t held_head, n_held;
 	uint32_t n_replies, reply_head;
 	uint32_t n_backlog; /* streams with bytes of the guest not written yet */
+	uint64_t taken;     /* packets of the guest looked at */
 	uint32_t n_drains;
-	uint32_t drain_left; /* packets that may have been in the queue when the last drain came */
+	bool cmd_full;   /* the command socket takes no reply now: no command is read meanwhile */
+	bool cmd_unsent; /* the one in `unsent` waits for it */
+	struct vsock_cmd_reply unsent;
+	struct vsock_drain drain[VSOCK_DRAINS_MAX]; /* in the order they came */
 	uint32_t n_free;
-	uint32_t drain_id[VSOCK_DRAINS_MAX];
 	uint16_t bucket[VSOCK_HASH_BUCKETS]; /* by host port: index + 1; 0: none */
 	uint16_t free_slot[VSOCK_STREAMS_MAX];
 	struct vconn_queue ctlq; /* streams with something in want */
@@ -120,6 +148,15 @@ enum vsock_dir { VSOCK_DIR_RX, VSOCK_DIR_TX };
 #define VSOCK_DATA_TURN (VDEV_DATA_MAX - 2)
 #define VSOCK_DATA_NONE (VDEV_DATA_MAX - 3) /* of a probe: gone before an event can come */
 
+/* vsock.c */
+int vsock_take_packets(struct vsock *v); /* 0 or -VFAULT_* */
+
+/* vsock_cmd.c */
+int vsock_cmd_event(struct vsock *v); /* the command socket is ready; 0 or -VFAULT_* */
+/* The queue was looked at: are there drains that now know what they wait for? */
+void vsock_cmd_taken(struct vsock *v, bool empty);
+void vsock_cmd_answer(struct vsock *v); /* answers the drains whose bytes are written */
+
 /* vsock_out.c. Results: 1 done, 0 no rx buffer now, -VFAULT_* */
 int vsock_out_ready(struct vsock *v); /* a buffer is in hand, nothing waits before new data */
 int vsock_out_flush(struct vsock *v); /* sends the waiting control packets and replies */
@@ -137,6 +174,10 @@ int vconn_queue_pop(struct vconn_queue *q);                                  /* 
 /* vsock_conn.c */
 int vconn_bind_take(
 	struct vsock *v, uint32_t port, int *rx_fd, int *tx_fd); /* 0 or -errno; takes on 0 */
+void vconn_unbind(struct vsock *v, uint32_t port);
+/* What is to be written before everything sent on the port so far is. False: nothing. */
+bool vconn_target(struct vsock *v, uint32_t port, struct vsock_target *ret);
+bool vconn_reached(const struct vsock *v, const struct vsock_target *t);
 void vconn_packet(struct vsock *v, const struct virtq_chain *chain);
 int vconn_pull(
 	struct vsock *v, struct vconn *c); /* one turn of reading for the guest; 0 or -VFAULT_* */

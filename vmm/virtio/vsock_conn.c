@@ -67,9 +67,12 @@ static void unhash(struct vsock *v, struct vconn *c)
 {
 	uint16_t *p = bucket_of(v, c->host_port);
 
+	if (!c->hashed)
+		return;
 	while (*p != slot_of(v, c) + 1)
 		p = &v->conn[*p - 1].hash_next;
 	*p = c->hash_next;
+	c->hashed = false;
 }
 
 /* Watches. A descriptor is watched only while an event would lead to something: epoll reports
@@ -143,6 +146,7 @@ int vconn_bind_take(struct vsock *v, uint32_t port, int *rx_fd, int *tx_fd)
 		.gen = c->gen,
 		.in_ctlq = c->in_ctlq,
 		.in_runq = c->in_runq,
+		.hashed = true,
 		.hash_next = *bucket_of(v, port),
 		.host_port = port,
 		.rx = rx,
@@ -225,6 +229,45 @@ void vconn_settle(struct vsock *v, struct vconn *c)
 		die(v, c, VWANT_RST); /* comes back here */
 	else if (c->state == VCONN_DEAD && !c->want)
 		release(v, c);
+}
+
+void vconn_unbind(struct vsock *v, uint32_t port)
+{
+	struct vconn *c = find(v, port);
+
+	if (!c)
+		return;
+	if (c->state == VCONN_BOUND) {
+		release(v, c);
+		return;
+	}
+	unhash(v, c);
+	unwatch_rx(v, c);
+	vsock_io_close(&c->rx);
+	ring_drop(v, c, c->ring_len);
+	/* The slot stays taken until the guest has room for the RST. */
+	if (c->state == VCONN_OPEN)
+		die(v, c, VWANT_RST);
+	else
+		vconn_settle(v, c);
+}
+
+bool vconn_target(struct vsock *v, uint32_t port, struct vsock_target *ret)
+{
+	struct vconn *c = find(v, port);
+
+	if (!c || !c->ring_len)
+		return false;
+	*ret = (struct vsock_target){slot_of(v, c), c->gen, c->rx_cnt};
+	return true;
+}
+
+bool vconn_reached(const struct vsock *v, const struct vsock_target *t)
+{
+	const struct vconn *c = &v->conn[t->slot];
+
+	/* The counters wrap; what lies between them is a window at most. */
+	return c->state == VCONN_FREE || c->gen != t->gen || (int32_t)(c->fwd_cnt - t->rx_cnt) >= 0;
 }
 
 static void shut(struct vsock *v, struct vconn *c, uint8_t half)
