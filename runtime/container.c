@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,17 +19,24 @@
 #define KILL_WAIT_MS   10000
 #define STATUS_WAIT_MS 2000
 
+static const char *tmp_root(void)
+{
+	static char path[32];
+
+	snprintf(path, sizeof(path), "/tmp/coracle-%u", geteuid());
+	return path;
+}
+
 const char *container_default_root(void)
 {
-	static char path[256];
+	static char path[PATH_MAX];
 	const char *run = getenv("XDG_RUNTIME_DIR");
 
 	if (geteuid() == 0)
 		return "/run/coracle";
-	if (run && *run == '/')
-		snprintf(path, sizeof(path), "%s/coracle", run);
-	else
-		snprintf(path, sizeof(path), "/tmp/coracle-%u", geteuid());
+	if (!run || *run != '/')
+		return tmp_root();
+	snprintf(path, sizeof(path), "%s/coracle", run);
 	return path;
 }
 
@@ -53,22 +61,26 @@ static int make_root(const char *root, struct err *err)
 	return 0;
 }
 
-/* A root that another user can write to would let them swap state under us. */
+/* A root that another user can write to would let them swap state under us. In /tmp anybody may
+ * have been there first: there it has to be ours alone, and no link. */
 static int open_root(const char *root, struct err *err)
 {
-	autofd int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool in_tmp = !strcmp(root, tmp_root());
+	autofd int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (in_tmp ? O_NOFOLLOW : 0));
 	struct stat st;
 
 	if (fd < 0)
 		return err_set(err, errno, "cannot open the state directory '%s'", root);
 	if (fstat(fd, &st) < 0)
 		return err_set(err, errno, "cannot look at '%s'", root);
-	if (st.st_uid != geteuid() && st.st_uid != 0)
+	if (st.st_uid != geteuid() && (st.st_uid != 0 || in_tmp))
 		return err_plain(
 			err, EPERM, "the state directory '%s' belongs to uid %u", root, st.st_uid);
 	if (st.st_mode & (S_IWGRP | S_IWOTH))
 		return err_plain(
 			err, EPERM, "the state directory '%s' is writable by others", root);
+	if (in_tmp && (st.st_mode & (S_IRWXG | S_IRWXO)))
+		return err_plain(err, EPERM, "the state directory '%s' is open to others", root);
 	return take_fd(&fd);
 }
 

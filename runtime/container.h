@@ -42,13 +42,14 @@ struct container {
 		.root_fd = -1, .dir_fd = -1 \
 	}
 
-/* /run/coracle for root, else $XDG_RUNTIME_DIR/coracle (or /tmp/coracle-UID). */
+/* /run/coracle for root, else $XDG_RUNTIME_DIR/coracle, else /tmp/coracle-UID, which must be the caller's
+ * own, closed to others and no link wherever it is opened. */
 const char *container_default_root(void);
 
 /* Makes the root and the container's directory, locked. -EEXIST when the id is taken. */
 int container_new(struct container *c, const char *root, const char *id, struct err *err);
 /* Opens an existing container, locked, and reads its state. -ENOENT: "container does not exist".
- * wait_lock false: does not lock (list, state). */
+ * lock false: does not lock (list, state). */
 int container_open(
 	struct container *c, const char *root, const char *id, bool lock, struct err *err);
 void container_release(struct container *c);

@@ -54,7 +54,6 @@ static int check_options(const struct launch *l, const struct global *g, struct 
 static int spawn(struct launch *l, struct vm_config *cfg, const struct container_spec *spec,
 	struct container *c, struct err *err)
 {
-	autofree char *mount_point = NULL;
 	autofd int vmm_fd = files_open("coracle-vmm", err);
 	autofd int netns_fd = -1;
 	struct sandbox sandbox;
@@ -63,8 +62,6 @@ static int spawn(struct launch *l, struct vm_config *cfg, const struct container
 
 	if (vmm_fd < 0)
 		return vmm_fd;
-	if (asprintf(&mount_point, "%s/%s/" CONTAINER_SHARE, c->root, c->id) < 0)
-		return err_set(err, ENOMEM, "cannot name the share tree's mount point");
 	r = sandbox_open_netns(spec, &netns_fd, err);
 	if (r < 0)
 		return r;
@@ -73,7 +70,7 @@ static int spawn(struct launch *l, struct vm_config *cfg, const struct container
 	l->report_fd = pipe_fd[0];
 	cfg->fd[VM_FD_REPORT] = pipe_fd[1];
 	sandbox = (struct sandbox){.spec = spec,
-		.mount_point = mount_point,
+		.dir_fd = c->dir_fd,
 		.netns_fd = netns_fd,
 		.vmm_fd = vmm_fd,
 		.parent = getpid()};
@@ -116,6 +113,8 @@ void launch_undo(struct launch *l, struct container *c)
 	struct err ignored = ERR_INIT;
 
 	close_fd(&l->report_fd);
+	if (l->has_pid_file)
+		unlink(l->pid_file);
 	if (l->pid > 0) {
 		kill(l->pid, SIGKILL);
 		waitpid(l->pid, NULL, 0);
@@ -145,8 +144,10 @@ static int boot(struct launch *l, const struct global *g, struct container_spec 
 	if (r < 0)
 		return r;
 	r = launch_report_ready(l, err);
-	if (r == 0)
+	if (r == 0) {
 		r = pid_file_write(l->pid_file, l->pid, err);
+		l->has_pid_file = r == 0 && l->pid_file;
+	}
 	/* Until here our death is the VMM's: nobody else knew of it. */
 	return r < 0 ? r : container_request(c, CTL_KEEP, 0, KEEP_WAIT_MS, NULL, err);
 }

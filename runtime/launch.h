@@ -23,6 +23,7 @@ struct launch {
 	int signal_fd; /* of signals_open(): interrupts the launch; -1: none */
 	/* results */
 	pid_t pid;
+	bool has_pid_file;
 	int report_fd; /* read end; the caller may go on to read VMM_ENDED */
 	struct timeline timeline;
 };
@@ -46,7 +47,7 @@ struct launch {
 /* Makes container `id` and boots it; returns when it is "created". c stays open and locked. */
 int launch_container(struct launch *l, const struct global *g, const char *id, struct container *c,
 	struct err *err);
-/* Ends the child and removes everything; for callers that fail later. */
+/* Ends the child and removes everything, the pid file too; for callers that fail later. */
 void launch_undo(struct launch *l, struct container *c);
 
 #endif

@@ -39,10 +39,14 @@ int sandbox_open_netns(const struct container_spec *spec, int *ret_fd, struct er
 	return 0;
 }
 
-static int enter_namespaces(int netns_fd, struct err *err)
+/* Descriptors from before go on leading to the old mount namespace, where nothing of ours may be
+ * mounted; the working directory moves along. So it becomes dir_fd first. */
+static int enter_namespaces(int dir_fd, int netns_fd, struct err *err)
 {
 	int flags = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | (netns_fd < 0 ? CLONE_NEWNET : 0);
 
+	if (fchdir(dir_fd) < 0)
+		return err_set(err, errno, "cannot enter the state directory");
 	if (unshare(flags) < 0)
 		return err_set(err, errno, "cannot make the sandbox's namespaces%s",
 			errno == EPERM ? " (root is needed)" : "");
@@ -88,15 +92,15 @@ static int pass_config(struct vm_config *cfg, struct err *err)
 	return fd;
 }
 
-static int make_share(
-	struct vm_config *cfg, struct share *share, const char *mount_point, struct err *err)
+/* In the state directory. The VMM then stays in none. */
+static int make_share(struct vm_config *cfg, struct share *share, struct err *err)
 {
-	/* By path: descriptors from before still lead to the old namespace, where nothing may be
-	 * mounted. */
-	autofd int fd = open(mount_point, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	autofd int fd = open(CONTAINER_SHARE, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 
 	if (fd < 0)
 		return err_set(err, errno, "cannot open the share tree's mount point");
+	if (chdir("/") < 0)
+		return err_set(err, errno, "cannot leave the state directory");
 	return share_mount(share, fd, &cfg->fd[VM_FD_SHARE], err);
 }
 
@@ -108,9 +112,9 @@ static int prepare(struct vm_config *cfg, const struct sandbox *s, struct err *e
 	if (r >= 0)
 		r = share_clone(&share, s->spec, err);
 	if (r >= 0)
-		r = enter_namespaces(s->netns_fd, err);
+		r = enter_namespaces(s->dir_fd, s->netns_fd, err);
 	if (r >= 0)
-		r = make_share(cfg, &share, s->mount_point, err);
+		r = make_share(cfg, &share, err);
 	return r < 0 ? r : pass_config(cfg, err);
 }
 

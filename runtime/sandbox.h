@@ -14,9 +14,9 @@ int sandbox_open_netns(const struct container_spec *spec, int *ret_fd, struct er
 
 struct sandbox {
 	const struct container_spec *spec;
-	const char *mount_point; /* of the share tree */
-	int netns_fd;            /* network namespace to enter; -1: a new one */
-	int vmm_fd;              /* coracle-vmm */
+	int dir_fd; /* the container's state directory: CONTAINER_SHARE in it is the mount point */
+	int netns_fd; /* network namespace to enter; -1: a new one */
+	int vmm_fd;   /* coracle-vmm */
 	pid_t parent;
 };
 

@@ -212,6 +212,30 @@ load common
 	left_nothing
 }
 
+@test "a relative --root works, and the VMM stays in no directory of the caller's" {
+	need_kvm
+	new_bundle sleep 1000
+	cd "$BATS_TEST_TMPDIR"
+	"$CORACLE_BIN" --root state run --detach --pid-file "$BATS_TEST_TMPDIR/pid" --bundle bundle "$id" </dev/null >/dev/null 2>&1
+	[[ $(readlink "/proc/$(cat "$BATS_TEST_TMPDIR/pid")/cwd") == / ]]
+	cd /
+	[[ $(status_of "$id") == running ]]
+	run -0 coracle delete --force "$id"
+	left_nothing
+}
+
+@test "a start that fails leaves nothing, not even the pid file" {
+	need_kvm
+	new_bundle /broken
+	own_rootfs
+	printf '#!/no/such/interpreter\n' >"$bundle/rootfs/broken"
+	chmod 755 "$bundle/rootfs/broken"
+	run_container --pid-file "$BATS_TEST_TMPDIR/pid"
+	fails 127 "no such file or directory"
+	[[ ! -e $BATS_TEST_TMPDIR/pid ]]
+	left_nothing
+}
+
 @test "the VMM keeps only the streams: no descriptor of the caller leaks into it" {
 	need_kvm
 	new_bundle sleep 1000
