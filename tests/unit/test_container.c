@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* State directories: making, opening, locking, ending and removing them. */
+#include "runtime/container.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/wait.h>
+
+#include "lib/cleanup.h"
+#include "lib/fd.h"
+#include "tests/tap.h"
+#include "tests/unit/runtime_dir.h"
+
+static struct err err;
+
+static int make(struct container *c, const char *root, const char *id)
+{
+	err = (struct err)ERR_INIT;
+	*c = (struct container)CONTAINER_INIT;
+	return container_new(c, root, id, &err);
+}
+
+static int open_it(struct container *c, const char *root, const char *id, bool lock)
+{
+	err = (struct err)ERR_INIT;
+	*c = (struct container)CONTAINER_INIT;
+	return container_open(c, root, id, lock, &err);
+}
+
+static void fill_state(struct container *c, pid_t pid)
+{
+	c->state.oci_version = strdup("1.0.2");
+	c->state.id = strdup(c->id);
+	c->state.bundle = strdup("/b");
+	c->state.rootfs = strdup("/b/rootfs");
+	c->state.pid = pid;
+	cstate_set_created(&c->state);
+	if (pid)
+		cstate_pid_start(pid, &c->state.pid_start_ticks);
+}
+
+static mode_t mode_of(const char *name)
+{
+	struct stat st;
+
+	return stat(in_dir(name), &st) < 0 ? 0 : st.st_mode & 07777;
+}
+
+static void test_new(void)
+{
+	struct container c, d;
+	autofd int again = -1;
+
+	umask(0);
+	eq_int(make(&c, in_dir("a/b/root"), "c1"), 0, "a container, and the root above it");
+	eq_int(mode_of("a"), 0700, "of the root's parents each is closed to others");
+	eq_int(mode_of("a/b/root"), 0700, "so is the root");
+	eq_int(mode_of("a/b/root/c1"), 0700, "so is the container's directory");
+	again = open(in_dir("a/b/root/c1"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ok(flock(again, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK, "it is locked");
+	eq_int(make(&d, in_dir("a/b/root"), "c1"), -EEXIST, "the id is taken");
+	eq_str(err.msg, "container with given ID already exists: c1", "and the error says so");
+	ok(d.dir_fd < 0, "what it then has is not to be removed");
+	container_release(&d);
+	eq_int(container_remove(&c, &err), 0, "removed");
+	ok(!exists("a/b/root/c1") && exists("a/b/root"), "the root stays");
+	container_release(&c);
+	container_release(&c);
+}
+
+static void test_ids(void)
+{
+	static const char *const bad[] = {"", ".", "..", "a/b", "../x", "a b", "a\nb", "\xc3\xa4"};
+	char name[STATE_ID_MAX + 2];
+	struct container c;
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		eq_int(make(&c, in_dir("ids"), bad[i]), -EINVAL, "a bad id to make");
+		eq_int(open_it(&c, in_dir("ids"), bad[i], true), -EINVAL, "and to open");
+		has_str(err.msg, "invalid container ID format");
+	}
+	ok(!exists("ids"), "nothing is made for it");
+	memset(name, 'x', sizeof(name));
+	name[STATE_ID_MAX + 1] = '\0';
+	eq_int(make(&c, in_dir("ids"), name), -EINVAL, "one too long");
+	name[STATE_ID_MAX] = '\0';
+	eq_int(make(&c, in_dir("ids"), name), 0, "the longest");
+	eq_int(container_remove(&c, &err), 0, "it goes, too");
+	container_release(&c);
+}
+
+static void test_roots(void)
+{
+	struct container c;
+
+	eq_int(open_it(&c, in_dir("nowhere"), "x", true), -ENOENT, "no root");
+	eq_str(err.msg, "container does not exist: x", "is no container");
+	BUG_ON(mkdir(in_dir("open"), 0700) || chmod(in_dir("open"), 0770));
+	eq_int(make(&c, in_dir("open"), "x"), -EPERM, "a root that a group writes to");
+	has_str(err.msg, "is writable by others");
+	container_release(&c);
+	eq_int(open_it(&c, in_dir("open"), "x", true), -EPERM, "nor is it opened");
+	container_release(&c);
+	chmod(in_dir("open"), 0755);
+	eq_int(make(&c, in_dir("open"), "x"), 0, "readers do not matter");
+	container_remove(&c, &err);
+	container_release(&c);
+	close(open(in_dir("file"), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+	ok(make(&c, in_dir("file"), "x") < 0, "a root that is a file");
+	has_str(err.msg, "state directory");
+	container_release(&c);
+	if (geteuid() != 0) {
+		skip("needs root to make another's directory");
+		return;
+	}
+	BUG_ON(chown(in_dir("open"), 65534, 65534));
+	eq_int(make(&c, in_dir("open"), "x"), -EPERM, "a root that belongs to another");
+	has_str(err.msg, "belongs to uid 65534");
+	container_release(&c);
+}
+
+/* Runs as a user that is not root, with the fallback root below /tmp. */
+static void check_tmp_root(const char *elsewhere)
+{
+	const char *root = container_default_root();
+	char want[64];
+	struct container c;
+
+	snprintf(want, sizeof(want), "/tmp/coracle-%u", geteuid());
+	eq_str(root, want, "the fallback root");
+	eq_int(make(&c, root, "x"), 0, "is made");
+	container_remove(&c, &err);
+	container_release(&c);
+	chmod(root, 0750);
+	eq_int(make(&c, root, "x"), -EPERM, "one that others look into is refused");
+	has_str(err.msg, "is open to others");
+	container_release(&c);
+	rmdir(root);
+	BUG_ON(symlink(elsewhere, root));
+	ok(make(&c, root, "x") < 0, "a link is refused, wherever it leads");
+	has_str(err.msg, root);
+	container_release(&c);
+	ok(open_it(&c, root, "x", false) < 0 && err.errnum != ENOENT, "nor is it opened");
+	container_release(&c);
+	unlink(root);
+	setenv("XDG_RUNTIME_DIR", "relative", 1);
+	eq_str(container_default_root(), want, "a relative $XDG_RUNTIME_DIR does not count");
+	setenv("XDG_RUNTIME_DIR", "/run/user/1", 1);
+	eq_str(container_default_root(), "/run/user/1/coracle", "an absolute one does");
+}
+
+static void test_default_root(void)
+{
+	char root[64];
+	pid_t pid;
+	int status;
+
+	if (geteuid() != 0) {
+		skip("needs root to be a user without files of its own");
+		return;
+	}
+	eq_str(container_default_root(), "/run/coracle", "root's");
+	snprintf(root, sizeof(root), "/tmp/coracle-%u", 4242424u);
+	BUG_ON(mkdir(in_dir("elsewhere"), 0700) || chown(in_dir("elsewhere"), 4242424, 4242424));
+	chmod(test_dir, 0711);
+	rmdir(root);
+	BUG_ON(mkdir(root, 0755));
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		unsetenv("XDG_RUNTIME_DIR");
+		BUG_ON(setresgid(4242424, 4242424, 4242424) ||
+			setresuid(4242424, 4242424, 4242424));
+		tap_failures = 0;
+		/* Root was there first. */
+		struct container c;
+		eq_int(make(&c, root, "x"), -EPERM,
+			"a fallback root of another user, even of root");
+		has_str(err.msg, "belongs to uid 0");
+		_exit(tap_failures != 0);
+	}
+	BUG_ON(waitpid(pid, &status, 0) != pid);
+	rmdir(root);
+	tap_count += 2;
+	ok(status == 0, "the other user's checks");
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		unsetenv("XDG_RUNTIME_DIR");
+		BUG_ON(setresgid(4242424, 4242424, 4242424) ||
+			setresuid(4242424, 4242424, 4242424));
+		tap_failures = 0;
+		check_tmp_root(in_dir("elsewhere"));
+		_exit(tap_failures != 0);
+	}
+	BUG_ON(waitpid(pid, &status, 0) != pid);
+	tap_count += 9;
+	ok(status == 0, "the user's checks");
+}
+
+static void test_state(void)
+{
+	struct container c, d;
+
+	eq_int(make(&c, in_dir("st"), "s"), 0, "made");
+	eq_int(open_it(&d, in_dir("st"), "s", false), 0, "opened before it has a state");
+	ok(!d.has_state, "it has none");
+	eq_int(container_status(&d), CONTAINER_CREATING, "its maker has the lock: being created");
+	fill_state(&c, 0);
+	eq_int(container_save(&c, &err), 0, "the state is written");
+	container_release(&c);
+	eq_int(container_status(&d), CONTAINER_STOPPED, "the maker has died: stopped");
+	container_release(&d);
+	eq_int(open_it(&d, in_dir("st"), "s", true), 0, "opened with its lock");
+	ok(d.has_state && !strcmp(d.state.id, "s"), "the state is there");
+	eq_int(container_status(&d), CONTAINER_STOPPED, "without a process: stopped");
+	eq_int(container_kill(&d, &err), 0, "nothing to kill");
+	container_release(&d);
+	BUG_ON(truncate(in_dir("st/s/state.json"), 10));
+	ok(open_it(&d, in_dir("st"), "s", true) < 0, "garbage is an error");
+	has_str(err.msg, "container s: state.json");
+	ok(d.dir_fd >= 0 && !d.has_state, "but the directory is open, for delete --force");
+	eq_int(container_remove(&d, &err), 0, "and goes");
+	container_release(&d);
+	eq_int(open_it(&d, in_dir("st"), "s", true), -ENOENT, "gone");
+	eq_str(err.msg, "container does not exist: s", "as engines read it");
+	container_release(&d);
+	BUG_ON(symlink("/tmp", in_dir("st/link")));
+	ok(open_it(&d, in_dir("st"), "link", true) < 0, "a link is no container");
+	container_release(&d);
+}
+
+static void test_remove(void)
+{
+	struct container c, d;
+
+	eq_int(make(&c, in_dir("rm"), "h"), 0, "a directory that a dying create left half made");
+	close(bind_control(&c, 1));
+	BUG_ON(mkdirat(c.dir_fd, CONTAINER_SHARE, 0700));
+	BUG_ON(mkdirat(c.dir_fd, CONTAINER_SHARE "/deep", 0700));
+	close(openat(c.dir_fd, "state.json.tmp", O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+	close(open(in_dir("rm/precious"), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+	BUG_ON(symlinkat("../precious", c.dir_fd, "link"));
+	container_release(&c);
+	eq_int(open_it(&c, in_dir("rm"), "h", true), 0, "is opened");
+	container_end_unknown(&c);
+	eq_int(container_remove(&c, &err), 0, "and removed with all in it");
+	ok(!exists("rm/h") && exists("rm/precious"), "a link in it is not followed");
+	eq_int(make(&d, in_dir("rm"), "h"), 0, "the name is free again");
+	err = (struct err)ERR_INIT;
+	eq_int(container_remove(&c, &err), -ENOENT, "the old one does not remove the new one");
+	ok(exists("rm/h"), "it is there");
+	container_remove(&d, &err);
+	container_release(&c);
+	container_release(&d);
+}
+
+/* Until `pid` waits for a lock: /proc/locks has a line "N: -> FLOCK ... pid ...". */
+static void wait_for_waiter(pid_t pid)
+{
+	char line[256], kind[16];
+	int waiter;
+
+	for (bool found = false; !found; sched_yield()) {
+		FILE *f = fopen("/proc/locks", "re");
+
+		while (f && fgets(line, sizeof(line), f))
+			if (sscanf(line, "%*d: -> %15s %*s %*s %d", kind, &waiter) == 2 &&
+				waiter == pid)
+				found = true;
+		if (f)
+			fclose(f);
+	}
+}
+
+/* A command that waits for the lock while another one removes the container. */
+static void test_lock_of_removed(void)
+{
+	struct container c, d;
+	int status;
+	pid_t pid;
+
+	eq_int(make(&c, in_dir("lk"), "l"), 0, "made and locked");
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		container_release(&c); /* the lock goes with the last copy, which the parent has */
+		_exit(open_it(&d, in_dir("lk"), "l", true) == -ENOENT ? 0 : 1);
+	}
+	wait_for_waiter(pid);
+	container_remove(&c, &err);
+	container_release(&c);
+	BUG_ON(waitpid(pid, &status, 0) != pid);
+	eq_int(status, 0, "who waited for its lock meanwhile finds no container");
+}
+
+static pid_t sleeper(void)
+{
+	pid_t pid = fork();
+
+	if (pid == 0)
+		for (;;)
+			pause();
+	return pid;
+}
+
+static void test_kill(void)
+{
+	struct container c;
+	pid_t pid = sleeper();
+	int status;
+
+	eq_int(make(&c, in_dir("k"), "k"), 0, "a container with a process");
+	fill_state(&c, pid);
+	container_save(&c, &err);
+	eq_int(container_status(&c), CONTAINER_RUNNING, "that does not answer: running");
+	c.state.pid_start_ticks++;
+	eq_int(container_status(&c), CONTAINER_STOPPED, "another process has its pid: stopped");
+	eq_int(container_kill(&c, &err), 0, "nothing to kill");
+	eq_int(waitpid(pid, &status, WNOHANG), 0, "the other process lives");
+	c.state.pid_start_ticks--;
+	eq_int(container_kill(&c, &err), 0, "killed");
+	eq_int(container_status(&c), CONTAINER_STOPPED, "a zombie is stopped");
+	eq_int(waitpid(pid, &status, 0), pid, "ended");
+	ok(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "by SIGKILL");
+	eq_int(container_kill(&c, &err), 0, "once more: nothing to do");
+	container_remove(&c, &err);
+	container_release(&c);
+}
+
+int main(void)
+{
+	test_dir_make();
+	test_new();
+	test_ids();
+	test_roots();
+	test_default_root();
+	test_state();
+	test_remove();
+	test_lock_of_removed();
+	test_kill();
+	return tap_done();
+}
