@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <sched.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -324,13 +325,58 @@ bool fsc_mount_tmpfs(const char *dir)
 	return mount("tmpfs", dir, "tmpfs", MS_NODEV | MS_NOSUID, "size=64m") == 0;
 }
 
-bool fsc_mount_overlay(const char *dir)
+bool fsc_mount_overlay(const char *dir, bool same)
 {
-	char up[128], work[128], opts[512];
+	char low[128] = "/usr/share/doc", up[128], work[128], opts[512];
 
+	if (same)
+		snprintf(low, sizeof(low), "%s/lower", dir);
 	snprintf(up, sizeof(up), "%s/upper", dir);
 	snprintf(work, sizeof(work), "%s/work", dir);
-	snprintf(opts, sizeof(opts), "lowerdir=/usr/share/doc,upperdir=%s,workdir=%s", up, work);
-	return mkdir(up, 0755) == 0 && mkdir(work, 0755) == 0 &&
+	snprintf(opts, sizeof(opts), "lowerdir=%s,upperdir=%s,workdir=%s", low, up, work);
+	return (!same || mkdir(low, 0755) == 0) && mkdir(up, 0755) == 0 && mkdir(work, 0755) == 0 &&
 	       mount("overlay", dir, "overlay", MS_NODEV | MS_NOSUID, opts) == 0;
+}
+
+const char *fsc_host(const struct fsc *c, const char *fmt, ...)
+{
+	static _Thread_local char path[512];
+	int n = snprintf(path, sizeof(path), "%s/", c->dir);
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(path + n, sizeof(path) - (size_t)n, fmt, ap);
+	va_end(ap);
+	return path;
+}
+
+void fsc_host_write(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "w");
+
+	if (!f)
+		die(path);
+	fputs(text, f);
+	fclose(f);
+}
+
+int fsc_on_file_systems(void (*run)(const char *base, bool mounts))
+{
+	char dir[] = "/tmp/fs-backing-XXXXXX";
+	bool mounts = mkdtemp(dir) && fsc_private_mounts();
+	int n = 1;
+
+	run(getenv("TMPDIR"), mounts);
+	if (mounts && fsc_mount_tmpfs(dir)) {
+		run(dir, true);
+		n++;
+		if (fsc_mount_overlay(dir, false)) {
+			run(dir, true);
+			n++;
+		}
+		umount2(dir, MNT_DETACH);
+		umount2(dir, MNT_DETACH);
+	}
+	rmdir(dir);
+	return n;
 }

@@ -78,10 +78,22 @@ int fsc_getxattr(
 
 unsigned fsc_open_fds(void); /* of this process */
 
+/* A path on the host, below the tree; the next call of the same thread overwrites it. */
+__attribute__((format(printf, 2, 3))) const char *fsc_host(
+	const struct fsc *c, const char *fmt, ...);
+void fsc_host_write(const char *path, const char *text);
+
 /* Other file systems to serve, in a mount namespace of the test's own. False when that is not
  * allowed. */
 bool fsc_private_mounts(void);
 bool fsc_mount_tmpfs(const char *dir);
-bool fsc_mount_overlay(const char *dir); /* over dir, a tmpfs; the lower layer is elsewhere */
+/* Over dir, a tmpfs, with its upper layer there. The lower one is on another file system, or, as
+ * engines do it, on the same. */
+bool fsc_mount_overlay(const char *dir, bool same);
+
+#define FSC_FILE_SYSTEMS 3
+/* Calls run on /tmp (or $TMPDIR), on a tmpfs and on an overlay. mounts: there is a mount namespace of
+ * our own. Returns on how many. */
+int fsc_on_file_systems(void (*run)(const char *base, bool mounts));
 
 #endif

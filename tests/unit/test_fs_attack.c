@@ -8,8 +8,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mount.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lib/base.h"
@@ -25,27 +25,7 @@
 
 static struct fsc *c;
 
-__attribute__((format(printf, 1, 2))) static const char *host(const char *fmt, ...)
-{
-	static _Thread_local char path[512];
-	va_list ap;
-	int n = snprintf(path, sizeof(path), "%s/", c->dir);
-
-	va_start(ap, fmt);
-	vsnprintf(path + n, sizeof(path) - (size_t)n, fmt, ap);
-	va_end(ap);
-	return path;
-}
-
-static void host_write(const char *path, const char *text)
-{
-	FILE *f = fopen(path, "w");
-
-	if (f) {
-		fputs(text, f);
-		fclose(f);
-	}
-}
+#define host(...) fsc_host(c, __VA_ARGS__)
 
 /* Every operation that takes a name, with this one. 0 when all refuse it with `want`. */
 static int refuse_name(const void *name, size_t n, int want)
@@ -107,7 +87,7 @@ static void test_names(void)
 	eq_int(fsc_mknod(c, c->rootfs, long_name, S_IFREG | 0600, 0, NULL), 0,
 		"255 bytes are a name");
 	eq_int(fsc_mknod(c, c->rootfs, "...", S_IFREG | 0600, 0, NULL), 0, "so is '...'");
-	host_write(host("outside"), "secret");
+	fsc_host_write(host("outside"), "secret");
 	ok(symlink("/etc/passwd", host("rootfs/abs")) == 0 && symlink("..", host("rootfs/up")) == 0,
 		"links that lead outside");
 	{
@@ -264,111 +244,15 @@ static void test_chains(void)
 	eq_int(written, sizeof(out) + sizeof(struct fuse_statfs_out), "is understood");
 }
 
-static void test_handles_bounded(void)
+/* How long a race may take to have happened: a loaded machine runs the other side seldom. */
+#define RACE_SECONDS 60
+
+static time_t now(void)
 {
-	uint64_t n = fsc_node(c, c->rootfs, "id2");
-	struct fuse_open_out o[9];
-	uint32_t max = c->fs.handles.max;
-	int r = 0, i = 0;
+	struct timespec ts;
 
-	c->fs.handles.max = c->fs.handles.count + 8;
-	while (i < 9 && (r = fsc_open(c, FUSE_OPEN, n, O_RDONLY, &o[i])) == 0)
-		i++;
-	ok(i == 8 && r == -ENFILE, "open files are bounded");
-	eq_int(fsc_create(c, c->rootfs, "onemore", O_RDWR, 0600, NULL, NULL), -ENFILE,
-		"CREATE fails, too");
-	while (i > 0)
-		fsc_release(c, FUSE_RELEASE, n, o[--i].fh);
-	c->fs.handles.max = max;
-	fsc_forget(c, n, 1);
-}
-
-#define MANY 1500
-
-/* A walk over more files than descriptors. */
-static void test_fds_bounded(void)
-{
-	static uint64_t id[MANY];
-	struct fuse_entry_out d, e;
-	struct fuse_attr a;
-	unsigned base = fsc_open_fds(), top = 0, bad = 0;
-	uint32_t limit = c->fs.nodes.fd_limit, nodes = c->fs.nodes.count;
-	char name[32];
-
-	c->fs.nodes.fd_limit = 100;
-	fsc_mkdir(c, c->rootfs, "walk", 0755, &d);
-	for (int i = 0; i < MANY; i++) {
-		snprintf(name, sizeof(name), "f%d", i);
-		bad += fsc_mknod(c, d.nodeid, name, S_IFREG | 0644, 0, &e) != 0;
-		id[i] = e.nodeid;
-		top = MAX(top, c->fs.nodes.open_fds);
-	}
-	eq_int(bad, 0, "many files are made");
-	if (c->fs.nodes.open_fds >= MANY) {
-		skip("this file system has no file handles to remember files by");
-	} else {
-		ok(top <= 110 && fsc_open_fds() <= base + 110,
-			"with a bounded number of descriptors");
-		for (int i = 0; i < MANY; i++)
-			bad += fsc_getattr(c, id[i], &a) != 0 || !S_ISREG(a.mode);
-		eq_int(bad, 0, "each is still there");
-		for (int i = 0; i < MANY; i++) {
-			snprintf(name, sizeof(name), "f%d", i);
-			bad += fsc_node(c, d.nodeid, name) != id[i];
-			fsc_forget(c, id[i], 1);
-		}
-		eq_int(bad, 0, "found by name, each is the same node");
-		/* idle and remembered by handle; removed on the host, its inode number used again
-		 */
-		unlink(host("rootfs/walk/f0"));
-		for (int i = 0; i < 200; i++) {
-			snprintf(name, sizeof(name), "rootfs/walk/new%d", i);
-			host_write(host("%s", name), "");
-		}
-		eq_int(fsc_getattr(c, id[0], &a), -ESTALE, "a file removed meanwhile is stale");
-		for (int i = 0; i < 200; i++) {
-			snprintf(name, sizeof(name), "new%d", i);
-			bad += fsc_lookup(c, d.nodeid, name, &e) != 0 || e.nodeid == id[0];
-			fsc_forget(c, e.nodeid, 1);
-		}
-		eq_int(bad, 0, "a new file is not taken for it");
-	}
-	for (int i = 0; i < MANY; i++)
-		fsc_forget(c, id[i], 1);
-	fsc_forget(c, d.nodeid, 1);
-	eq_int(c->fs.nodes.count, nodes, "no node is left");
-	ok(fsc_open_fds() <= base + 2, "no descriptor is left (but the mount's)");
-	c->fs.nodes.fd_limit = limit;
-}
-
-static void test_fd_limit(void)
-{
-	struct rlimit rl, low;
-	struct fuse_entry_out d, e;
-	uint64_t id[200];
-	int r = 0, n = 0;
-	char name[32];
-
-	fsc_mkdir(c, c->rootfs, "limit", 0755, &d);
-	getrlimit(RLIMIT_NOFILE, &rl);
-	low = rl;
-	low.rlim_cur = fsc_open_fds() + 60;
-	setrlimit(RLIMIT_NOFILE, &low);
-	c->fs.nodes.fd_limit = 20;
-	for (; n < 200 && r == 0; n++) {
-		snprintf(name, sizeof(name), "f%d", n);
-		r = fsc_mknod(c, d.nodeid, name, S_IFREG | 0644, 0, &e);
-		id[n] = e.nodeid;
-	}
-	if (c->fs.nodes.mount[0].no_handles || r)
-		eq_int(r, -ENFILE, "at the process's limit of descriptors: ENFILE");
-	else
-		eq_int(n, 200, "at the process's limit of descriptors: idle ones go");
-	setrlimit(RLIMIT_NOFILE, &rl);
-	eq_int(fsc_lookup(c, d.nodeid, "f0", &e), 0, "and the server works on");
-	while (n-- > 0)
-		fsc_forget(c, id[n], 1);
-	c->fs.nodes.fd_limit = FS_NODE_FDS;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec;
 }
 
 /* A process of the host's that swaps a directory and a link to the outside while the guest walks.
@@ -389,18 +273,19 @@ static void *swapper(void *arg)
 static void test_swap_race(void)
 {
 	unsigned escapes = 0, as_dir = 0, as_link = 0;
+	time_t end = now() + RACE_SECONDS;
 	char target[512];
 	pthread_t th;
 
 	mkdir(host("rootfs/swap"), 0755);
 	mkdir(host("elsewhere"), 0755);
-	host_write(host("elsewhere/victim"), "secret");
-	host_write(host("rootfs/swap/victim"), "plain");
+	fsc_host_write(host("elsewhere/victim"), "secret");
+	fsc_host_write(host("rootfs/swap/victim"), "plain");
 	snprintf(target, sizeof(target), "%s", host("elsewhere"));
 	ok(symlink(target, host("rootfs/swap-link")) == 0, "a link to the outside");
 	stop_swapping = false;
 	pthread_create(&th, NULL, swapper, NULL);
-	for (int i = 0; i < 20000; i++) {
+	for (int i = 0; i < 20000 || ((!as_dir || !as_link) && now() < end); i++) {
 		struct fuse_entry_out e, v;
 
 		if (fsc_lookup(c, c->rootfs, "swap", &e))
@@ -435,6 +320,7 @@ static void *replacer(void *arg)
 static void test_owner_race(void)
 {
 	unsigned given = 0, refused = 0, made = 0;
+	time_t end = now() + RACE_SECONDS;
 	struct fuse_entry_out e;
 	struct stat st;
 	pthread_t th;
@@ -443,7 +329,7 @@ static void test_owner_race(void)
 	usleep(20000); /* older than the clock's tick */
 	stop_swapping = false;
 	pthread_create(&th, NULL, replacer, NULL);
-	for (int i = 0; i < 5000 && refused < 3; i++) {
+	while (refused < 3 && now() < end) {
 		int victim = open(host("rootfs/victim"), O_PATH | O_DIRECTORY | O_CLOEXEC), r;
 
 		c->uid = c->gid = 1000;
@@ -467,7 +353,10 @@ static void test_owner_race(void)
 	}
 	stop_swapping = true;
 	pthread_join(th, NULL);
-	ok(made, "%u directories were made, %u had been replaced", made, refused);
+	if (refused)
+		ok(made, "%u directories were made, %u had been replaced", made, refused);
+	else
+		skip("nothing was replaced at the right moment in a minute");
 	eq_int(given, 0, "root's own was never given away");
 }
 
@@ -484,7 +373,7 @@ static void test_read_only(void)
 	mkdir(host("source"), 0755);
 	mkdir(host("source/d"), 0755);
 	mkdir(host("m0"), 0755);
-	host_write(host("source/f"), "text");
+	fsc_host_write(host("source/f"), "text");
 	{
 		char src[512];
 
@@ -592,7 +481,7 @@ static void *race(void *arg)
 			}
 			break;
 		case 3: fsc_rename(k, r->dir, name, r->dir, "r0", 0); break;
-		default: fs_nodes_trim(k->t.fs == &k->fs ? &k->fs.nodes : &k->t.fs->nodes, 0);
+		default: fs_nodes_trim(&k->t.fs->nodes, 0, true);
 		}
 	}
 	return NULL;
@@ -637,9 +526,6 @@ static void run_on(const char *base, bool mounts)
 	test_ids();
 	test_sizes();
 	test_chains();
-	test_handles_bounded();
-	test_fds_bounded();
-	test_fd_limit();
 	test_swap_race();
 	test_owner_race();
 	if (mounts)
@@ -653,26 +539,9 @@ static void run_on(const char *base, bool mounts)
 
 int main(void)
 {
-	char dir[] = "/tmp/fs-backing-XXXXXX";
-	bool mounts;
-
-	if (geteuid() != 0) {
+	if (geteuid() != 0)
 		skip("needs root");
-		return tap_done();
-	}
-	mounts = mkdtemp(dir) && fsc_private_mounts();
-	run_on(getenv("TMPDIR"), mounts);
-	if (mounts && fsc_mount_tmpfs(dir)) {
-		run_on(dir, true);
-		if (fsc_mount_overlay(dir))
-			run_on(dir, true);
-		else
-			skip("cannot mount an overlay");
-		umount2(dir, MNT_DETACH);
-		umount2(dir, MNT_DETACH);
-	} else {
-		skip("other file systems cannot be mounted here");
-	}
-	rmdir(dir);
+	else if (fsc_on_file_systems(run_on) < FSC_FILE_SYSTEMS)
+		skip("not all file systems can be mounted here");
 	return tap_done();
 }

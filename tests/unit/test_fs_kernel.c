@@ -36,6 +36,7 @@ static char tree[64], mnt[64];
  */
 static struct fs_server server;
 static int dev_fd, root_fd;
+static bool few; /* keep as few descriptors as can be */
 
 static uint32_t room_for(const uint8_t *msg)
 {
@@ -90,8 +91,11 @@ static void server_main(void)
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	root_fd = open(tree, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (fs_server_init(&server, root_fd, &err) < 0 ||
-		pthread_create(&th, NULL, serve, (void *)1))
+	if (fs_server_init(&server, root_fd, &err) < 0)
+		_exit(1);
+	if (few)
+		server.nodes.fd_limit = 8, server.nodes.fd_cap = 100;
+	if (pthread_create(&th, NULL, serve, (void *)1))
 		_exit(1);
 	serve((void *)0);
 }
@@ -272,39 +276,59 @@ static void test_tools(void)
 	}
 }
 
-int main(void)
+/* The whole on what is at `tree`. */
+static void run(void)
 {
 	char opts[128], path[128];
 	int status = -1;
 	pid_t pid;
 
-	if (geteuid() != 0 || !mkdtemp(dir) || !fsc_private_mounts()) {
-		skip("needs root and a mount namespace");
-		return tap_done();
-	}
-	snprintf(tree, sizeof(tree), "%s/tree", dir);
-	snprintf(mnt, sizeof(mnt), "%s/mnt", dir);
 	snprintf(path, sizeof(path), "%s/rootfs", tree);
 	dev_fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 	snprintf(opts, sizeof(opts),
 		"fd=%d,rootmode=40000,user_id=0,group_id=0,default_permissions,allow_other",
 		dev_fd);
-	if (mkdir(tree, 0755) < 0 || mkdir(mnt, 0755) < 0 || mkdir(path, 0755) < 0 || dev_fd < 0 ||
+	if (mkdir(path, 0755) < 0 || dev_fd < 0 ||
 		mount("coracle", mnt, "fuse", MS_NODEV, opts) < 0) {
 		skip("no FUSE on this machine");
+		return;
+	}
+	pid = fork();
+	if (pid == 0)
+		server_main();
+	close(dev_fd);
+	test_files();
+	test_tmpfile();
+	test_users();
+	test_tools();
+	eq_int(umount(mnt), 0, "unmount: nothing is in use");
+	waitpid(pid, &status, 0);
+	eq_int(status, 0, "the server ended in order");
+}
+
+int main(void)
+{
+	char path[128];
+
+	if (geteuid() != 0 || !mkdtemp(dir) || !fsc_private_mounts()) {
+		skip("needs root and a mount namespace");
+		return tap_done();
+	}
+	chmod(dir, 0755);
+	snprintf(tree, sizeof(tree), "%s/tree", dir);
+	snprintf(mnt, sizeof(mnt), "%s/mnt", dir);
+	if (mkdir(tree, 0755) < 0 || mkdir(mnt, 0755) < 0)
+		return 1;
+	run();
+	/* where files are found again by name, with next to no descriptors: all the time */
+	if (fsc_mount_tmpfs(tree) && fsc_mount_overlay(tree, true)) {
+		printf("# on an overlay\n");
+		few = true;
+		run();
+		umount2(tree, MNT_DETACH);
+		umount2(tree, MNT_DETACH);
 	} else {
-		pid = fork();
-		if (pid == 0)
-			server_main();
-		close(dev_fd);
-		chmod(dir, 0755);
-		test_files();
-		test_tmpfile();
-		test_users();
-		test_tools();
-		eq_int(umount(mnt), 0, "unmount: nothing is in use");
-		waitpid(pid, &status, 0);
-		eq_int(status, 0, "the server ended in order");
+		skip("no overlay here");
 	}
 	snprintf(path, sizeof(path), "rm -rf '%s'", dir);
 	return system(path) != 0 || tap_done();

@@ -9,14 +9,14 @@
 #include "lib/base.h"
 #include "vmm/mem.h"
 
-int fs_handles_init(struct fs_handles *t, uint32_t max)
+int fs_handles_init(struct fs_handles *t, uint32_t max_fds)
 {
 	memset(t, 0, sizeof(*t));
 	t->slot = mem_reserve(FS_HANDLES_MAX * sizeof(*t->slot));
 	if (!t->slot)
 		return -ENOMEM;
 	t->used = 1;
-	t->max = MIN(max, FS_HANDLES_MAX - 1);
+	t->max_fds = max_fds;
 	pthread_mutex_init(&t->lock, NULL);
 	for (unsigned i = 0; i < FS_DIR_LOCKS; i++)
 		pthread_mutex_init(&t->dir_lock[i], NULL);
@@ -35,17 +35,22 @@ void fs_handles_release(struct fs_handles *t, struct fs_nodes *nodes)
 	memset(t, 0, sizeof(*t));
 }
 
+static uint32_t fds_of(int fd, int direct_fd)
+{
+	return (fd >= 0) + (direct_fd >= 0);
+}
+
 int fs_handle_add(struct fs_handles *t, const struct fs_handle_new *h, uint64_t *ret_fh)
 {
+	uint32_t i = 0, gen, fds = fds_of(h->fd, h->direct_fd);
 	struct fs_handle *s;
-	uint32_t i = 0, gen;
 
 	pthread_mutex_lock(&t->lock);
-	if (t->count < t->max) {
+	if (t->fds + fds <= t->max_fds) {
 		i = t->free_head;
 		if (i)
 			t->free_head = t->slot[i].next_free;
-		else
+		else if (t->used < FS_HANDLES_MAX)
 			i = t->used++;
 	}
 	if (!i) {
@@ -62,6 +67,7 @@ int fs_handle_add(struct fs_handles *t, const struct fs_handle_new *h, uint64_t 
 		.writable = h->writable,
 		.node = h->node};
 	t->count++;
+	t->fds += fds;
 	*ret_fh = (uint64_t)gen << 32 | i;
 	pthread_mutex_unlock(&t->lock);
 	return 0;
@@ -81,6 +87,7 @@ static struct freed free_if_unused(struct fs_handles *t, struct fs_handle *h)
 	if (!h->closing || h->pins)
 		return f;
 	f = (struct freed){h->fd, h->direct_fd, h->node};
+	t->fds -= fds_of(h->fd, h->direct_fd);
 	h->live = false;
 	h->closing = false;
 	h->fd = h->direct_fd = -1;

@@ -29,15 +29,16 @@ struct fs_handle {
 struct fs_handles {
 	pthread_mutex_t lock;   /* protects all below */
 	struct fs_handle *slot; /* FS_HANDLES_MAX, slot 0 unused */
-	uint32_t used, free_head, count, max;
+	uint32_t used, free_head, count;
+	uint32_t fds, max_fds; /* descriptors: a handle has one or two */
 	/* A directory's position is shared by all requests on its handle: held from seek to read.
 	 * Not a table lock: whoever waits here waits for the same directory (or one of 1/16 of the
 	 * others). */
 	pthread_mutex_t dir_lock[FS_DIR_LOCKS];
 };
 
-/* max: how many may be open (at most FS_HANDLES_MAX - 1). 0 or -errno. */
-int fs_handles_init(struct fs_handles *t, uint32_t max);
+/* max_fds: how many descriptors they may have together. 0 or -errno. */
+int fs_handles_init(struct fs_handles *t, uint32_t max_fds);
 void fs_handles_release(struct fs_handles *t, struct fs_nodes *nodes);
 /* Closes everything; handles that a request is using close when it is done. */
 void fs_handles_clear(struct fs_handles *t, struct fs_nodes *nodes);

@@ -97,7 +97,7 @@ int fs_op_open(struct fs_req *req)
 	if (r == 0) {
 		r = fs_open_again(req->t, n->fd, flags);
 		if (r == -EMFILE || r == -ENFILE) {
-			fs_nodes_trim(&fs->nodes, fs->nodes.fd_limit / 2);
+			fs_nodes_trim(&fs->nodes, fs->nodes.fd_limit / 2, true);
 			r = fs_open_again(req->t, n->fd, flags);
 		}
 		if (kill)

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "lib/base.h"
+#include "vmm/virtio/fs/node_fd.h"
 #include "vmm/virtio/fs/request.h"
 
 int fs_op_readlink(struct fs_req *req)
@@ -48,20 +49,51 @@ int fs_op_rmdir(struct fs_req *req)
 	return op_remove(req, AT_REMOVEDIR);
 }
 
+/* What has just got this name: its node has to be found by it from now on. When that fails the node
+ * is stale, should its descriptor be closed; the guest then looks the name up. */
+static void note_moved(struct fs_req *req, const struct fs_node *dir, const char *name)
+{
+	struct fs_nodes *t = &req->fs->nodes;
+	struct fs_place place = {.parent = fs_node_id(t, dir), .name = name};
+	int fd = fs_name_open(dir->fd, name);
+	struct statx stx;
+
+	if (fd >= 0 && fs_statx(fd, &stx) == 0)
+		fs_node_moved_take(t, fd, &stx, &place);
+	else if (fd >= 0)
+		close(fd);
+}
+
+static int rename_locked(
+	struct fs_req *req, struct fs_node *from, struct fs_node *to, unsigned flags)
+{
+	if (renameat2(from->fd, req->name, to->fd, req->name2, flags) < 0)
+		return -errno;
+	if (fs_node_goes_by_name(&req->fs->nodes, to)) {
+		note_moved(req, to, req->name2);
+		if (flags & RENAME_EXCHANGE)
+			note_moved(req, from, req->name);
+	}
+	return 0;
+}
+
 static int do_rename(struct fs_req *req, uint64_t newdir, unsigned flags)
 {
+	struct fs_nodes *t = &req->fs->nodes;
 	struct fs_node *from, *to;
 	int r;
 
-	r = fs_node_get(&req->fs->nodes, req->in.nodeid, &from);
+	r = fs_node_get(t, req->in.nodeid, &from);
 	if (r < 0)
 		return r;
-	r = fs_node_get(&req->fs->nodes, newdir, &to);
+	r = fs_node_get(t, newdir, &to);
 	if (r == 0) {
-		r = renameat2(from->fd, req->name, to->fd, req->name2, flags) < 0 ? -errno : 0;
-		fs_node_put(&req->fs->nodes, to);
+		pthread_rwlock_wrlock(&t->moving);
+		r = rename_locked(req, from, to, flags);
+		pthread_rwlock_unlock(&t->moving);
+		fs_node_put(t, to);
 	}
-	fs_node_put(&req->fs->nodes, from);
+	fs_node_put(t, from);
 	return r;
 }
 

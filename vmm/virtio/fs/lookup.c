@@ -23,6 +23,7 @@ static enum fs_class class_of(const struct fs_node *parent, const char *name)
 int fs_lookup_fd_take(struct fs_server *fs, struct fs_node *parent, const char *name, int fd,
 	struct fs_node **ret_node, struct fuse_entry_out *ret_entry)
 {
+	struct fs_place place;
 	struct fs_node *n;
 	struct statx stx;
 	int r;
@@ -32,7 +33,8 @@ int fs_lookup_fd_take(struct fs_server *fs, struct fs_node *parent, const char *
 		close(fd);
 		return r;
 	}
-	r = fs_node_intern_take(&fs->nodes, fd, &stx, class_of(parent, name), &n);
+	place = (struct fs_place){fs_node_id(&fs->nodes, parent), name, class_of(parent, name)};
+	r = fs_node_intern_take(&fs->nodes, fd, &stx, &place, &n);
 	if (r < 0)
 		return r;
 	fs_fill_entry(fs, n, &stx, ret_entry);
@@ -43,16 +45,18 @@ int fs_lookup_fd_take(struct fs_server *fs, struct fs_node *parent, const char *
 int fs_lookup(struct fs_server *fs, struct fs_node *parent, const char *name,
 	struct fs_node **ret_node, struct fuse_entry_out *ret_entry)
 {
-	int fd = fs_name_open(parent->fd, name);
+	int r;
 
-	if (fd == -EMFILE || fd == -ENFILE) {
-		fs_nodes_trim(&fs->nodes, fs->nodes.fd_limit / 2);
-		fd = fs_name_open(parent->fd, name);
+	pthread_rwlock_rdlock(&fs->nodes.moving);
+	r = fs_name_open(parent->fd, name);
+	if (r == -EMFILE || r == -ENFILE) {
+		fs_nodes_trim(&fs->nodes, fs->nodes.fd_limit / 2, true);
+		r = fs_name_open(parent->fd, name);
 	}
-	if (fd < 0)
-		return fd == -EMFILE ? -ENFILE
-				     : fd; /* the limit is ours, not the guest process's */
-	return fs_lookup_fd_take(fs, parent, name, fd, ret_node, ret_entry);
+	if (r >= 0)
+		r = fs_lookup_fd_take(fs, parent, name, r, ret_node, ret_entry);
+	pthread_rwlock_unlock(&fs->nodes.moving);
+	return r == -EMFILE ? -ENFILE : r; /* the limit is ours, not the guest process's */
 }
 
 int fs_op_lookup(struct fs_req *req)

@@ -13,9 +13,9 @@
 /* 0; -EINVAL for an empty name, ".", "..", or one with '/' or a NUL; -ENAMETOOLONG. */
 int fs_name_check(const char *name, size_t len);
 
-/* An O_PATH descriptor of parent/name, which has passed fs_name_check(); the name itself may be a
- * symbolic link (then the descriptor is the link's). Crosses mounts downwards: a recursive bind
- * holds several. Returns fd or -errno. */
+/* An O_PATH descriptor of parent/name, which has passed fs_name_check() (node_name.c: several such
+ * names with slashes between); the last one may be a symbolic link (then the descriptor is the
+ * link's). Crosses mounts downwards: a recursive bind holds several. Returns fd or -errno. */
 int fs_name_open(int parent_fd, const char *name);
 
 #endif

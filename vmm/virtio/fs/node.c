@@ -40,11 +40,13 @@ static uint32_t bucket_of(uint64_t mnt, uint64_t dev, uint64_t ino)
 	return (uint32_t)((h ^ h >> 29) * 0xbf58476d1ce4e5b9ull >> 48) % FS_BUCKETS;
 }
 
-int fs_nodes_init(struct fs_nodes *t, uint32_t fd_limit)
+int fs_nodes_init(struct fs_nodes *t, uint32_t fd_limit, uint32_t fd_cap)
 {
 	memset(t, 0, sizeof(*t));
 	pthread_mutex_init(&t->lock, NULL);
+	pthread_rwlock_init(&t->moving, NULL);
 	t->fd_limit = fd_limit;
+	t->fd_cap = fd_cap;
 	t->used = FS_NODE_ROOT + 1;
 	t->hand = FS_NODE_ROOT + 1;
 	t->slot = mem_reserve(FS_NODES_MAX * sizeof(*t->slot));
@@ -72,8 +74,10 @@ void fs_nodes_release(struct fs_nodes *t)
 		if (t->mount[i].fd >= 0)
 			close(t->mount[i].fd);
 	}
-	if (t->slot || t->bucket)
+	if (t->slot || t->bucket) {
 		pthread_mutex_destroy(&t->lock);
+		pthread_rwlock_destroy(&t->moving);
+	}
 	memset(t, 0, sizeof(*t));
 }
 
@@ -163,8 +167,7 @@ uint64_t fs_node_id(const struct fs_nodes *t, const struct fs_node *n)
 	return (uint64_t)n->gen << 32 | (uint64_t)(n - t->slot);
 }
 
-/* Locked. */
-static struct fs_node *find_id(struct fs_nodes *t, uint64_t id)
+struct fs_node *fs_node_find_id(struct fs_nodes *t, uint64_t id)
 {
 	uint32_t i = (uint32_t)id;
 	struct fs_node *n;
@@ -187,6 +190,8 @@ static int drop_if_unused(struct fs_nodes *t, struct fs_node *n)
 	hash_del(t, i);
 	if (fd >= 0)
 		t->open_fds--;
+	if (t->open_fds < t->fd_limit)
+		t->trim_above = 0;
 	n->fd = -1;
 	n->live = false;
 	n->gen++;
@@ -203,7 +208,7 @@ int fs_node_get(struct fs_nodes *t, uint64_t id, struct fs_node **ret_node)
 	int r = 0;
 
 	pthread_mutex_lock(&t->lock);
-	n = find_id(t, id);
+	n = fs_node_find_id(t, id);
 	if (!n) {
 		pthread_mutex_unlock(&t->lock);
 		return -ESTALE;
@@ -244,9 +249,28 @@ void fs_node_put(struct fs_nodes *t, struct fs_node *n)
 		close(fd);
 }
 
+/* Locked, n's descriptor is open: how to find it again. */
+static void set_place(struct fs_node *n, const struct statx *stx, const struct fs_place *place)
+{
+	size_t len = strlen(place->name);
+
+	if (len == 0)
+		return;
+	if (len > FS_REF_NAME_MAX) {
+		n->ref = FS_REF_NONE; /* the name it had may be gone */
+		return;
+	}
+	n->ref = FS_REF_NAME;
+	n->ref_bytes = (uint8_t)len;
+	n->at.parent = place->parent;
+	n->at.btime_sec = stx->stx_btime.tv_sec;
+	n->at.btime_nsec = stx->stx_btime.tv_nsec;
+	memcpy(n->at.name, place->name, len);
+}
+
 /* Locked. A new node owning fd, with one pin and one reference; NULL when the table is full. */
 static struct fs_node *add_take(
-	struct fs_nodes *t, int fd, const struct statx *stx, enum fs_class cls)
+	struct fs_nodes *t, int fd, const struct statx *stx, const struct fs_place *place)
 {
 	uint32_t i = t->free_head, gen;
 	struct fs_node *n;
@@ -267,9 +291,10 @@ static struct fs_node *add_take(
 		.pins = 1,
 		.fd = fd,
 		.type = stx->stx_mode & S_IFMT,
-		.cls = (uint8_t)cls,
+		.cls = (uint8_t)place->cls,
 		.live = true,
 		.recent = true};
+	set_place(n, stx, place);
 	hash_add(t, i);
 	mount_of(t, n->mnt, n->dev);
 	t->count++;
@@ -277,44 +302,72 @@ static struct fs_node *add_take(
 	return n;
 }
 
-int fs_node_intern_take(struct fs_nodes *t, int fd, const struct statx *stx, enum fs_class cls,
-	struct fs_node **ret_node)
+/* Locked. The node of the file that fd is, if the guest knows it, with its descriptor open and its
+ * present name; NULL also when there may be no more descriptors. True in ret_taken: the node owns
+ * fd now. */
+static struct fs_node *find_file(struct fs_nodes *t, int fd, const struct statx *stx,
+	const struct fs_place *place, bool *ret_taken)
 {
-	uint32_t over = 0;
-	struct fs_node *n;
+	struct fs_node *n = hash_find(t, stx->stx_mnt_id, stx_dev(stx), stx->stx_ino);
 
-	pthread_mutex_lock(&t->lock);
-	n = hash_find(t, stx->stx_mnt_id, stx_dev(stx), stx->stx_ino);
-	if (n && n->fd < 0 && !fs_node_is_file(n, fd)) {
+	*ret_taken = false;
+	if (n && n->fd < 0 && t->open_fds >= t->fd_cap)
+		return NULL;
+	if (n && n->fd < 0 && !fs_node_is_file(n, fd, stx, place)) {
 		/* the inode number has been reused while we had no descriptor: another file */
 		hash_del(t, (uint32_t)(n - t->slot));
-		n = NULL;
+		return NULL;
 	}
+	if (n && n->fd < 0) {
+		n->fd = fd;
+		t->open_fds++;
+		*ret_taken = true;
+	}
+	if (n)
+		set_place(n, stx, place);
+	return n;
+}
+
+int fs_node_intern_take(struct fs_nodes *t, int fd, const struct statx *stx,
+	const struct fs_place *place, struct fs_node **ret_node)
+{
+	bool taken = false, over;
+	struct fs_node *n;
+
+	fs_nodes_make_room(t);
+	pthread_mutex_lock(&t->lock);
+	n = find_file(t, fd, stx, place, &taken);
 	if (n) {
 		n->nlookup++;
 		n->pins++;
 		n->recent = true;
-		if (n->fd < 0) {
-			n->fd = fd;
-			fd = -1;
-			t->open_fds++;
-		}
-	} else {
-		n = add_take(t, fd, stx, cls);
-		if (n)
-			fd = -1;
+	} else if (t->open_fds < t->fd_cap) {
+		n = add_take(t, fd, stx, place);
+		taken = n;
 	}
-	if (t->open_fds > MAX(t->fd_limit, t->trim_above))
-		over = t->fd_limit;
+	over = t->open_fds > MAX(t->fd_limit, t->trim_above);
 	pthread_mutex_unlock(&t->lock);
-	if (fd >= 0)
+	if (!taken)
 		close(fd);
 	if (!n)
 		return -ENFILE;
 	if (over)
-		fs_nodes_trim(t, over);
+		fs_nodes_trim(t, t->fd_limit, false);
 	*ret_node = n;
 	return 0;
+}
+
+void fs_node_moved_take(
+	struct fs_nodes *t, int fd, const struct statx *stx, const struct fs_place *place)
+{
+	bool taken;
+
+	fs_nodes_make_room(t);
+	pthread_mutex_lock(&t->lock);
+	find_file(t, fd, stx, place, &taken);
+	pthread_mutex_unlock(&t->lock);
+	if (!taken)
+		close(fd);
 }
 
 void fs_node_forget(struct fs_nodes *t, uint64_t id, uint64_t n)
@@ -323,7 +376,7 @@ void fs_node_forget(struct fs_nodes *t, uint64_t id, uint64_t n)
 	int fd = -1;
 
 	pthread_mutex_lock(&t->lock);
-	node = find_id(t, id);
+	node = fs_node_find_id(t, id);
 	if (node && node != &t->slot[FS_NODE_ROOT]) {
 		node->nlookup -= MIN(n, node->nlookup);
 		fd = drop_if_unused(t, node);

@@ -46,7 +46,8 @@ struct fs_req {
 	const char *name, *name2; /* as the operation's table entry says; into arg */
 	const uint8_t *rest;      /* what follows the strings: an xattr's value, forgets */
 	uint32_t rest_bytes;
-	uint32_t room; /* bytes the chain can take behind the reply's header */
+	uint32_t room;    /* bytes the chain can take behind the reply's header */
+	uint32_t session; /* FS_SESSION_*, as it was when the request came */
 };
 
 /* Puts the reply behind the header. Returns len; -ERANGE when the guest gave less room. */

@@ -106,17 +106,18 @@ static const struct fs_op ops[] = {
 
 int fs_server_init(struct fs_server *fs, int root_fd, struct err *err)
 {
-	uint32_t nofile = UINT32_MAX;
+	uint32_t nofile = UINT32_MAX, handles, cap;
 	struct rlimit rl;
 	int r;
 
 	memset(fs, 0, sizeof(*fs));
 	if (getrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_cur < nofile)
 		nofile = (uint32_t)rl.rlim_cur;
-	/* a quarter for the guest's open files, half for what may be closed: some is always left */
-	r = fs_nodes_init(&fs->nodes, MIN(nofile / 2, FS_NODE_FDS));
+	handles = MIN(nofile / 4, 2 * FS_HANDLES_MAX);
+	cap = nofile - MIN(nofile / 4, FS_FD_RESERVE) - handles;
+	r = fs_nodes_init(&fs->nodes, MIN(cap / 2, FS_NODE_FDS), cap);
 	if (r == 0)
-		r = fs_handles_init(&fs->handles, nofile / 4);
+		r = fs_handles_init(&fs->handles, handles);
 	if (r < 0) {
 		fs_server_release(fs);
 		return err_set(err, -r, "cannot allocate the file server's tables");
@@ -138,7 +139,7 @@ void fs_server_release(struct fs_server *fs)
 
 void fs_server_reset(struct fs_server *fs)
 {
-	fs->running = false;
+	fs->session = 0;
 	fs_handles_clear(&fs->handles, &fs->nodes);
 	fs_nodes_clear(&fs->nodes);
 }
@@ -214,11 +215,11 @@ static int prepare(struct fs_req *req, const struct fs_op *op)
 {
 	uint32_t fixed = op->fixed, copy;
 
-	if (req->in.opcode == FUSE_SETXATTR && !req->fs->setxattr_ext)
+	if (req->in.opcode == FUSE_SETXATTR && !(req->session & FS_SESSION_SETXATTR_EXT))
 		fixed = FUSE_COMPAT_SETXATTR_IN_SIZE;
 	if (req->in.len != req->chain->out_bytes || req->in.total_extlen)
 		return -EINVAL;
-	if (!(op->flags & OP_ALWAYS) && !req->fs->running)
+	if (!(op->flags & OP_ALWAYS) && !(req->session & FS_SESSION_RUNNING))
 		return -EIO;
 	req->arg_bytes = req->in.len - (uint32_t)sizeof(req->in);
 	if (req->arg_bytes < fixed || req->room < op->reply)
@@ -234,7 +235,7 @@ static int prepare(struct fs_req *req, const struct fs_op *op)
 
 int fs_serve(struct fs_thread *t, const struct virtq_chain *chain, uint32_t *ret_written)
 {
-	struct fs_req req = {.t = t, .fs = t->fs, .chain = chain};
+	struct fs_req req = {.t = t, .fs = t->fs, .chain = chain, .session = t->fs->session};
 	const struct fs_op *op = NULL;
 	struct fuse_out_header out = {0};
 	int r = -ENOSYS;

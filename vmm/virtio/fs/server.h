@@ -30,12 +30,20 @@
 #define FS_REPLY_MAX 65536                                      /* of what is not file data */
 #define FS_DENTS_MAX 32768                                      /* one getdents64() */
 
+#define FS_SESSION_RUNNING      1u /* between INIT and DESTROY */
+#define FS_SESSION_SETXATTR_EXT 2u /* setxattr requests have the long form */
+
+/* Descriptors that are not the file server's to use: all threads of the VMM share one table. 1,024
+ * vsock streams, 16 control clients, one a mount of the share, those of requests at work, and as
+ * many again. A quarter of them all, where there are few. */
+#define FS_FD_RESERVE 4096
+
 struct fs_server {
 	struct fs_nodes nodes;
 	struct fs_handles handles;
-	atomic_bool running;      /* between INIT and DESTROY */
-	_Atomic uint32_t minor;   /* FUSE protocol the guest speaks */
-	atomic_bool setxattr_ext; /* setxattr requests have the long form */
+	/* What INIT has agreed, FS_SESSION_*; 0 outside of a session. One word, read once for each
+	 * request (fs_req.session): INIT and DESTROY come by any queue, at any time. */
+	_Atomic uint32_t session;
 };
 
 /* What one worker thread needs of its own. */
@@ -55,7 +63,8 @@ struct fs_thread {
 /* Allocates everything for serving the tree below root_fd (O_PATH; borrowed). 0 or -errno. */
 int fs_server_init(struct fs_server *fs, int root_fd, struct err *err);
 void fs_server_release(struct fs_server *fs);
-/* The guest is gone or starts anew: forgets all files and handles. No request may be running. */
+/* The guest is gone or starts anew: forgets all files and handles. Requests at work on other queues
+ * (a guest that sends DESTROY meanwhile) keep what they have pinned until they are done. */
 void fs_server_reset(struct fs_server *fs);
 
 /* Two steps: the memory (any thread, before the worker starts), then in the thread itself: its own

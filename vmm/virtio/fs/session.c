@@ -47,9 +47,8 @@ int fs_op_init(struct fs_req *req)
 	/* a new session: also after a guest that ended without DESTROY */
 	fs_server_reset(req->fs);
 	out.flags = in->flags & WANTED;
-	req->fs->minor = MIN(in->minor, (uint32_t)FUSE_KERNEL_MINOR_VERSION);
-	req->fs->setxattr_ext = out.flags & FUSE_SETXATTR_EXT;
-	req->fs->running = true;
+	req->fs->session =
+		FS_SESSION_RUNNING | (out.flags & FUSE_SETXATTR_EXT ? FS_SESSION_SETXATTR_EXT : 0);
 	return fs_reply(req, &out, sizeof(out));
 }
 

@@ -50,7 +50,7 @@ static int drop_sgid(struct fs_req *req, const struct fs_node *n, const char *pa
 int fs_op_setxattr(struct fs_req *req)
 {
 	const struct fuse_setxattr_in *in = req->arg;
-	uint32_t ext = req->fs->setxattr_ext ? in->setxattr_flags : 0;
+	uint32_t ext = req->session & FS_SESSION_SETXATTR_EXT ? in->setxattr_flags : 0;
 	struct fs_node *n;
 	char path[16];
 	int r;
