@@ -125,6 +125,7 @@ static int make_env(struct device *d, const struct device_row *row, const struct
 	int r;
 
 	env->mem = &vm->mem;
+	env->fault_fd = fds->fault;
 	env->shared =
 		mmap(NULL, SHARED_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (env->shared == MAP_FAILED) {
@@ -215,7 +216,8 @@ static int make_device(struct devices *ds, unsigned n, struct vm *vm, const stru
 	if (row->config)
 		row->config(&info);
 	vmmio_init(&d->transport, &info, d->dev.env.shared, d->main_ctl_fd, d->dev.env.irq_fd,
-		d->dev.env.kick_fd);
+		fds->fault, d->dev.env.kick_fd);
+	faultlog_add(&ds->faults, row->ops->name, d->dev.env.shared);
 	if (row->ops == &vdev_vsock)
 		ds->vsock = d;
 	r = connect_device(d, vm, n, err);
@@ -228,6 +230,7 @@ int devices_start(struct devices *ds, struct vm *vm, const struct devices_fds *f
 	int r = 0;
 
 	memset(ds, 0, sizeof(*ds));
+	faultlog_init(&ds->faults, fds->fault);
 	for (unsigned n = 0; r == 0 && n < ARRAY_SIZE(rows); n++)
 		r = make_device(ds, n, vm, fds, err);
 	for (unsigned n = 0; r == 0 && n < ds->n; n++) {

@@ -8,6 +8,7 @@
 #define VMM_DEVICES_H
 
 #include "lib/err.h"
+#include "vmm/faultlog.h"
 #include "vmm/layout.h"
 #include "vmm/virtio/mmio.h"
 #include "vmm/virtio/worker.h"
@@ -17,6 +18,7 @@
 struct devices_fds {
 	int share; /* fs: O_PATH directory */
 	int log;   /* console: write end of the guest log's pipe */
+	int fault; /* all of them, workers and transports, no duplicates: vdev_env.fault_fd */
 };
 
 struct device {
@@ -31,7 +33,8 @@ struct device {
 struct devices {
 	unsigned n;
 	struct device d[LAYOUT_DEVICES_MAX];
-	struct device *vsock; /* the one the main loop talks to */
+	struct device *vsock;   /* the one the main loop talks to */
+	struct faultlog faults; /* what the main loop tells of them */
 };
 
 unsigned devices_count(void);

@@ -31,6 +31,7 @@ enum life_event {
 	EV_CONSOLE,
 	EV_VCPU,
 	EV_SIGNAL,
+	EV_FAULT,
 	EV_CONTROL /* and on: clients */
 };
 
@@ -157,6 +158,7 @@ int life_init(struct life *l, const struct vm_config *cfg, const struct life_fds
 	l->vsock_fd = fds->vsock;
 	l->console_fd = fds->console;
 	l->vcpu_fd = fds->vcpu;
+	l->faults = fds->faults;
 	l->report_fd = cfg->fd[VM_FD_REPORT];
 	l->guest_fd = l->signal_fd = -1;
 	l->start_ms = LIFE_START_MS;
@@ -187,6 +189,8 @@ int life_init(struct life *l, const struct vm_config *cfg, const struct life_fds
 	if (r == 0)
 		r = watch(l, l->signal_fd, EV_SIGNAL, err);
 	if (r == 0)
+		r = watch(l, l->faults->fd, EV_FAULT, err);
+	if (r == 0)
 		r = control_init(&l->control, cfg->fd[VM_FD_CONTROL], l->epoll_fd, EV_CONTROL, err);
 	return r;
 }
@@ -202,6 +206,7 @@ void life_end(struct life *l, uint32_t status)
 	l->ended = true;
 	l->status = status;
 	timeline_mark(&l->tl, TL_END);
+	faultlog_tell(l->faults, &l->log);
 	snprintf(reply.text, sizeof(reply.text), "the container has ended");
 	control_end(&l->control, &reply);
 	report_send(l->report_fd, VMM_ENDED, NULL, status, NULL, &l->tl);
@@ -220,6 +225,7 @@ void life_fail(struct life *l, uint32_t status, const struct err *err, bool with
 	l->ended = true;
 	l->status = status;
 	timeline_mark(&l->tl, TL_END);
+	faultlog_tell(l->faults, &l->log); /* it may be why */
 	snprintf(reply.text, sizeof(reply.text), "%.*s", CTL_TEXT_MAX - 1, err->msg);
 	control_end(&l->control, &reply);
 	report_send(l->report_fd, ready ? VMM_ENDED : VMM_FAILED, err, status,
@@ -313,6 +319,28 @@ static void read_signals(struct life *l)
 		life_host_signal(l, si.ssi_signo);
 }
 
+static void listen_for_faults(struct life *l, uint32_t events)
+{
+	struct epoll_event ev = {.events = events, .data.u64 = EV_FAULT};
+
+	BUG_ON(epoll_ctl(l->epoll_fd, EPOLL_CTL_MOD, l->faults->fd, &ev) < 0);
+}
+
+/* A guest can make a device fail as fast as it likes: after each time the eventfd is left alone for a while. */
+static void read_faults(struct life *l)
+{
+	uint64_t count;
+	uint32_t pause_ms;
+
+	if (read(l->faults->fd, &count, sizeof(count)) != sizeof(count))
+		return;
+	pause_ms = faultlog_tell(l->faults, &l->log);
+	if (!pause_ms)
+		return;
+	listen_for_faults(l, 0);
+	life_set_deadline(l, DEADLINE_FAULTS, pause_ms);
+}
+
 static void handle(struct life *l, const struct epoll_event *ev)
 {
 	uint64_t count;
@@ -326,6 +354,7 @@ static void handle(struct life *l, const struct epoll_event *ev)
 			vm_died(l);
 		break;
 	case EV_SIGNAL: read_signals(l); break;
+	case EV_FAULT: read_faults(l); break;
 	default: control_event(&l->control, ev->data.u64); break;
 	}
 }
@@ -342,7 +371,8 @@ static void expired(struct life *l, enum life_deadline d)
 {
 	struct err err = ERR_INIT;
 
-	read_console(l, CONSOLE_LAST);
+	if (d != DEADLINE_FAULTS)
+		read_console(l, CONSOLE_LAST);
 	switch (d) {
 	case DEADLINE_BOOT:
 		err_plain(&err, ETIMEDOUT, "the guest was not ready within %u ms: %s",
@@ -364,6 +394,7 @@ static void expired(struct life *l, enum life_deadline d)
 		err_plain(&err, EPIPE, "coracle-init closed its control channel");
 		life_fail(l, 0, &err, true);
 		break;
+	case DEADLINE_FAULTS: listen_for_faults(l, EPOLLIN); break;
 	case DEADLINES: BUG_ON(true);
 	}
 }

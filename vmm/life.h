@@ -26,6 +26,7 @@
 #include "lib/proto.h"
 #include "lib/vm_config.h"
 #include "vmm/control.h"
+#include "vmm/faultlog.h"
 #include "vmm/guestlog.h"
 #include "vmm/log.h"
 #include "vmm/vcpu.h"
@@ -46,7 +47,14 @@ enum life_state {
 	LIFE_DRAINING,  /* waiting for the last bytes of standard output to be written */
 };
 
-enum life_deadline { DEADLINE_BOOT, DEADLINE_START, DEADLINE_KILL, DEADLINE_LAST_WORDS, DEADLINES };
+enum life_deadline {
+	DEADLINE_BOOT,
+	DEADLINE_START,
+	DEADLINE_KILL,
+	DEADLINE_LAST_WORDS,
+	DEADLINE_FAULTS,
+	DEADLINES
+};
 
 struct life_signal {
 	uint32_t id; /* 0: free */
@@ -78,12 +86,14 @@ struct life {
 	struct timeline tl;
 	struct log log;
 	struct guestlog guestlog;
+	struct faultlog *faults;
 	struct control control;
 	struct proto_rx rx;
 };
 
 struct life_fds {
 	int vsock, console, vcpu; /* as in struct life */
+	struct faultlog *faults;  /* with its descriptor; borrowed */
 };
 
 /* Everything that can be made before the jail: sockets, signals, epoll, the streams bound to the

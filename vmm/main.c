@@ -132,6 +132,13 @@ static int log_pipe(int *ret_read, int *ret_write, struct err *err)
 	return 0;
 }
 
+static int new_eventfd(struct err *err)
+{
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	return fd < 0 ? err_set(err, errno, "cannot make an eventfd") : fd;
+}
+
 static int build_vm(struct err *err)
 {
 	int r = vm_init(&vm, cfg.fd[VM_FD_KVM], cfg.vcpus, err);
@@ -159,19 +166,20 @@ static void close_sources(void)
 static int start_all(int null, struct err *err)
 {
 	struct devices_fds dev_fds = {.share = cfg.fd[VM_FD_SHARE], .log = -1};
-	struct life_fds fds = {.vsock = -1, .console = -1, .vcpu = -1};
+	struct life_fds fds = {.vsock = -1, .console = -1, .vcpu = -1, .faults = &devices.faults};
 	int r;
 
 	r = log_pipe(&fds.console, &dev_fds.log, err);
 	if (r < 0)
 		return r;
+	dev_fds.fault = new_eventfd(err);
+	fds.vcpu = new_eventfd(err);
+	if (dev_fds.fault < 0 || fds.vcpu < 0)
+		return -err->errnum;
 	r = devices_start(&devices, &vm, &dev_fds, jail_worker, err);
 	if (r < 0)
 		return r;
 	fds.vsock = devices.vsock->main_cmd_fd;
-	fds.vcpu = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (fds.vcpu < 0)
-		return err_set(err, errno, "cannot make an eventfd");
 	r = life_init(&life, &cfg, &fds, &tl, err);
 	if (r == 0)
 		r = leave_streams(null, err);

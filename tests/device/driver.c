@@ -57,6 +57,7 @@ static void open_env(struct drv *d)
 	d->ctl_fd = pair[1];
 	env->cmd_fd = d->cmd_fd = -1;
 	env->irq_fd = new_eventfd();
+	env->fault_fd = new_eventfd();
 	for (unsigned i = 0; i < VDEV_QUEUES_MAX; i++)
 		env->kick_fd[i] = new_eventfd();
 	for (unsigned i = 0; i < VDEV_FDS_MAX; i++)
@@ -82,8 +83,8 @@ void drv_open(struct drv *d, const struct device_row *row)
 	d->info.queue_size_max = row->ops->queue_size;
 	d->info.features = row->ops->features | BIT64(VIRTIO_F_VERSION_1) |
 			   BIT64(VIRTIO_RING_F_INDIRECT_DESC) | BIT64(VIRTIO_RING_F_EVENT_IDX);
-	vmmio_init(
-		&d->mmio, &d->info, &d->shared, d->ctl_fd, d->dev.env.irq_fd, d->dev.env.kick_fd);
+	vmmio_init(&d->mmio, &d->info, &d->shared, d->ctl_fd, d->dev.env.irq_fd,
+		d->dev.env.fault_fd, d->dev.env.kick_fd);
 }
 
 void drv_close(struct drv *d)
@@ -98,6 +99,7 @@ void drv_close(struct drv *d)
 	close_fd(&d->dev.env.ctl_fd);
 	close_fd(&d->dev.env.cmd_fd);
 	close_fd(&d->dev.env.irq_fd);
+	close_fd(&d->dev.env.fault_fd);
 	for (unsigned i = 0; i < VDEV_QUEUES_MAX; i++)
 		close_fd(&d->dev.env.kick_fd[i]);
 	guest_mem_release(&d->mem);
@@ -409,6 +411,13 @@ bool drv_wait_used(struct drv *d, unsigned q, uint32_t *ret_id, uint32_t *ret_le
 bool drv_needs_reset(struct drv *d)
 {
 	return drv_rd(d, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_NEEDS_RESET;
+}
+
+uint32_t drv_failures(struct drv *d)
+{
+	eventfd_t n;
+
+	return eventfd_read(d->dev.env.fault_fd, &n) < 0 ? 0 : (uint32_t)n;
 }
 
 bool drv_wait_needs_reset(struct drv *d, int ms)

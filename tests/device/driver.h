@@ -123,6 +123,8 @@ bool drv_wait_used(struct drv *d, unsigned q, uint32_t *ret_id, uint32_t *ret_le
 /* Waits for an interrupt, acknowledges and returns its bits; 0: none came. */
 uint32_t drv_wait_irq(struct drv *d, int ms);
 bool drv_needs_reset(struct drv *d);
+/* How often the VMM's main loop was told of a failure since the last call. */
+uint32_t drv_failures(struct drv *d);
 bool drv_wait_needs_reset(struct drv *d, int ms);
 
 /* Put, kick, wait: the used length, or -1 when it did not come back in DRV_WAIT_MS or with a wrong id. */

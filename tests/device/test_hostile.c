@@ -244,15 +244,23 @@ static bool still_healthy(struct drv *d)
 	return !drv_needs_reset(d);
 }
 
+static uint32_t failed_so(struct drv *d, int vfault)
+{
+	return vfault > 0 ? atomic_load(&d->shared.faults[vfault]) : 0;
+}
+
 static void run_shape(struct drv *d, const struct shape *s)
 {
 	const char *name = d->row->ops->name;
+	uint32_t before;
 	bool good;
 
 	if (!drv_start(d, ~0ull)) {
 		ok(false, "%s: starts before '%s'", name, s->name);
 		return;
 	}
+	drv_failures(d);
+	before = failed_so(d, s->expect);
 	s->attack(d, s->arg);
 	if (s->expect > 0) {
 		good = drv_wait_needs_reset(d, DRV_WAIT_MS);
@@ -270,6 +278,12 @@ static void run_shape(struct drv *d, const struct shape *s)
 		    s->expect > 0 ? vfault_name(s->expect) : "no harm"))
 		printf("# the fault was '%s'\n", vfault_name(atomic_load(&d->shared.failed)));
 	ok(drv_start(d, ~0ull) && drv_valid(d), "%s: works after '%s'", name, s->name);
+	/* Not before: the reset waits until the worker is done with the failure. */
+	if (s->expect > 0)
+		ok(drv_failures(d) == 1 && failed_so(d, s->expect) == before + 1,
+			"%s: '%s' is told once", name, s->name);
+	else if (s->expect != ANY)
+		ok(drv_failures(d) == 0, "%s: '%s' is told of as no failure", name, s->name);
 }
 
 int main(int argc, char **argv)

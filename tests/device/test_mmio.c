@@ -12,6 +12,7 @@
 
 #include "lib/base.h"
 #include "tests/tap.h"
+#include "vmm/virtio/fault.h"
 #include "vmm/virtio/mmio.h"
 
 #define FEATURES (BIT64(VIRTIO_F_VERSION_1) | BIT64(VIRTIO_RING_F_EVENT_IDX) | BIT64(3))
@@ -19,7 +20,7 @@
 
 static struct vmmio t;
 static struct vdev_shared shared;
-static int ctl[2], irq_fd, kick_fd[VDEV_QUEUES_MAX];
+static int ctl[2], irq_fd, fault_fd, kick_fd[VDEV_QUEUES_MAX];
 static pthread_t peer;
 static struct vdev_ctl
 	seen; /* the last message; valid once the write that caused it has returned */
@@ -57,9 +58,10 @@ static void open_all(void)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ctl) < 0)
 		exit(2);
 	irq_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	fault_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	for (int i = 0; i < VDEV_QUEUES_MAX; i++)
 		kick_fd[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	vmmio_init(&t, &info, &shared, ctl[0], irq_fd, kick_fd);
+	vmmio_init(&t, &info, &shared, ctl[0], irq_fd, fault_fd, kick_fd);
 	if (pthread_create(&peer, NULL, peer_main, NULL))
 		exit(2);
 }
@@ -332,17 +334,24 @@ static void odd_accesses(void)
 	ok(true, "no offset or size wraps");
 }
 
-/* The worker dies. A driver that resets must not be told that its memory is its own again. */
+/* The worker dies, under a device that has failed. A driver that resets must not be told that its memory is its own again. */
 static void worker_gone(void)
 {
+	eventfd_t told;
+
+	eventfd_read(fault_fd, &told); /* what refused() has left */
 	begin();
 	wr(VIRTIO_MMIO_STATUS, 0xf);
+	vdev_fail(&shared, -1, VFAULT_DESC_LOOP);
 	shutdown(ctl[1], SHUT_RDWR);
 	pthread_join(peer, NULL);
 	wr(VIRTIO_MMIO_STATUS, 0);
 	ok(status() & NEEDS, "a reset that the worker does not answer is not done");
 	begin();
 	ok(status() & NEEDS, "now or later");
+	ok(eventfd_read(fault_fd, &told) == 0 && told == 1 &&
+			atomic_load(&shared.faults[VDEV_MUTE]) == 1,
+		"the main loop is told, once");
 }
 
 int main(void)
@@ -360,6 +369,7 @@ int main(void)
 	close(ctl[0]);
 	close(ctl[1]);
 	close(irq_fd);
+	close(fault_fd);
 	for (int i = 0; i < VDEV_QUEUES_MAX; i++)
 		close(kick_fd[i]);
 	return tap_done();

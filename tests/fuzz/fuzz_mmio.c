@@ -123,7 +123,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct access a;
 
 	open_once();
-	vmmio_init(&t, &info, &shared, ctl[0], irq_fd, kick_fd);
+	vmmio_init(&t, &info, &shared, ctl[0], irq_fd, -1, kick_fd);
 	for (size_t i = 0; i < ACCESSES_MAX && size >= sizeof(a); i++) {
 		bool was_running = t.worker_active;
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -82,9 +83,14 @@ void world_make(struct world *w, uint32_t boot_timeout_ms)
 	w->report_r = r[0];
 	w->cfg.fd[VM_FD_REPORT] = r[1];
 	w->vcpu_fd = eventfd(0, EFD_NONBLOCK);
+	w->log_fd = w->cfg.fd[VM_FD_LOG] = memfd_create("log", 0);
+	faultlog_init(&w->faults, eventfd(0, EFD_NONBLOCK));
+	faultlog_add(&w->faults, "toy", &w->shared);
 	pthread_create(&w->device, NULL, play_device, w);
-	fds = (struct life_fds){
-		.vsock = w->vsock_main, .console = w->console_r, .vcpu = w->vcpu_fd};
+	fds = (struct life_fds){.vsock = w->vsock_main,
+		.console = w->console_r,
+		.vcpu = w->vcpu_fd,
+		.faults = &w->faults};
 	if (life_init(&w->life, &w->cfg, &fds, &tl, &err) < 0)
 		printf("Bail out! %s\n", err.msg);
 }
@@ -111,6 +117,8 @@ int world_end(struct world *w)
 	close(w->console_r);
 	close(w->console_w);
 	close(w->vcpu_fd);
+	close(w->log_fd);
+	close(w->faults.fd);
 	close(w->report_r);
 	close(w->cfg.fd[VM_FD_REPORT]);
 	close(w->cfg.fd[VM_FD_CONTROL]);
@@ -132,6 +140,23 @@ struct vmm_report world_report(struct world *w)
 	if (poll(&p, 1, WORLD_WAIT_MS) != 1 || read_full(w->report_r, &r, sizeof(r)) < 0)
 		snprintf(r.text, sizeof(r.text), "(no report)");
 	return r;
+}
+
+bool world_logged(struct world *w, const char *part, unsigned n)
+{
+	for (int i = 0; i < WORLD_WAIT_MS; i++) {
+		char text[65536];
+		ssize_t len = pread(w->log_fd, text, sizeof(text) - 1, 0);
+		unsigned seen = 0;
+
+		text[MAX(len, 0)] = '\0';
+		for (const char *at = text; (at = strstr(at, part)); at++)
+			seen++;
+		if (seen >= n)
+			return seen == n;
+		usleep(1000);
+	}
+	return false;
 }
 
 void guest_say(struct world *w, enum proto_type type, const void *p, uint32_t len)

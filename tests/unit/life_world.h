@@ -25,6 +25,9 @@ struct world {
 	struct vcpus vcpus;
 	struct sockaddr_un addr;
 	int vsock_main, vsock_dev, console_r, console_w, vcpu_fd, report_r, guest;
+	int log_fd;                /* memfd */
+	struct faultlog faults;    /* of one device, "toy", */
+	struct vdev_shared shared; /* which fails by vdev_fail() */
 	unsigned binds;
 	bool drain_at_once;
 	uint32_t drain_id;
@@ -42,6 +45,9 @@ void world_run_up(struct world *w);
 int world_end(struct world *w);
 /* The next report; type 0 and a text: none came. */
 struct vmm_report world_report(struct world *w);
+
+/* Waits until the log's text has `part` n times. */
+bool world_logged(struct world *w, const char *part, unsigned n);
 
 /* The guest's side */
 void guest_say(struct world *w, enum proto_type type, const void *p, uint32_t len);

@@ -13,6 +13,7 @@
 #include "tests/tap.h"
 #include "tests/unit/life_world.h"
 #include "vmm/virtio/devices.h"
+#include "vmm/virtio/fault.h"
 
 static void test_start(struct world *w)
 {
@@ -246,6 +247,45 @@ static void test_vm_death(void)
 	eq_int(world_end(&w), 1, "before READY: 1");
 }
 
+static void fail_toy(struct world *w)
+{
+	atomic_store(&w->shared.failed, 0); /* the driver resets it */
+	vdev_fail(&w->shared, w->faults.fd, VFAULT_DESC_LOOP);
+}
+
+static void test_device_faults(void)
+{
+	static const char line[] = "device toy failed: the guest's driver broke the rules and has "
+				   "to reset it (descriptor loop)";
+	struct world w;
+
+	world_make(&w, 0);
+	w.faults.pause_ms = 50;
+	world_go(&w);
+	guest_hello(&w);
+	guest_ready(&w);
+	world_report(&w);
+	fail_toy(&w);
+	ok(world_logged(&w, line, 1), "a device that fails is told of in the log");
+	fail_toy(&w);
+	ok(world_logged(&w, line, 2), "and again after a pause");
+	eq_int(world_ask(&w, CTL_STATE, 0).phase, VM_CREATED, "the container lives on");
+	guest_exited(&w, 0);
+	world_end(&w);
+
+	world_make(&w, 0);
+	w.faults.pause_ms = 10 * WORLD_WAIT_MS;
+	world_go(&w);
+	fail_toy(&w);
+	ok(world_logged(&w, line, 1), "the first failure is told of at once");
+	for (int i = 0; i < 1000; i++)
+		fail_toy(&w);
+	eq_int(world_ask(&w, CTL_STATE, 0).phase, VM_BOOTING, "others are served meanwhile");
+	ok(world_logged(&w, line, 1), "a thousand more within the pause are not");
+	world_ask(&w, CTL_SIGNAL, SIGKILL);
+	world_end(&w);
+}
+
 int main(void)
 {
 	struct err err = ERR_INIT;
@@ -257,5 +297,6 @@ int main(void)
 	test_failures();
 	test_start_deadline();
 	test_vm_death();
+	test_device_faults();
 	return tap_done();
 }

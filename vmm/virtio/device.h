@@ -35,6 +35,8 @@ struct vdev_shared {
 		isr; /* VIRTIO_MMIO_INT_*: worker sets, transport clears on the driver's ack */
 	_Atomic uint32_t
 		failed; /* enum vfault: the device wants DEVICE_NEEDS_RESET; 0 after a reset */
+	_Atomic uint32_t
+		faults[VFAULTS]; /* how often it failed so (fault.h): only ever counts up */
 };
 
 struct vdev_env {
@@ -44,6 +46,8 @@ struct vdev_env {
 	int ctl_fd; /* SOCK_SEQPACKET to the transport: struct vdev_ctl */
 	int cmd_fd; /* SOCK_SEQPACKET to the VMM's main loop, device-specific messages; -1: none */
 	int irq_fd; /* eventfd: irqfd of the device's interrupt */
+	int fault_fd; /* eventfd to the VMM's main loop, one for all devices: look at shared->faults; -1:
+			 nobody looks */
 	int kick_fd[VDEV_QUEUES_MAX]; /* eventfds: ioeventfd of each queue */
 	int fd[VDEV_FDS_MAX];         /* what the device works on; meaning per device, -1: none */
 };

@@ -11,6 +11,7 @@
 #include <sys/time.h>
 
 #include "lib/base.h"
+#include "vmm/virtio/fault.h"
 
 #define MAGIC     0x74726976u /* "virt" */
 #define VERSION   2
@@ -25,12 +26,16 @@
 #define CTL_TIMEOUT_S 30
 
 void vmmio_init(struct vmmio *t, const struct vmmio_info *info, struct vdev_shared *shared,
-	int ctl_fd, int irq_fd, const int *kick_fd)
+	int ctl_fd, int irq_fd, int fault_fd, const int *kick_fd)
 {
 	struct timeval limit = {.tv_sec = CTL_TIMEOUT_S};
 
 	BUG_ON(info->n_queues > VDEV_QUEUES_MAX || info->config_len > VDEV_CONFIG_MAX);
-	*t = (struct vmmio){.info = *info, .shared = shared, .ctl_fd = ctl_fd, .irq_fd = irq_fd};
+	*t = (struct vmmio){.info = *info,
+		.shared = shared,
+		.ctl_fd = ctl_fd,
+		.irq_fd = irq_fd,
+		.fault_fd = fault_fd};
 	for (unsigned q = 0; q < info->n_queues; q++)
 		t->kick_fd[q] = kick_fd[q];
 	pthread_mutex_init(&t->lock, NULL);
@@ -53,16 +58,23 @@ static void interrupt(struct vmmio *t, uint32_t bit)
  */
 static void needs_reset(struct vmmio *t, uint32_t vfault)
 {
-	uint32_t none = 0;
+	vdev_fail(t->shared, t->fault_fd, vfault);
+	interrupt(t, VIRTIO_MMIO_INT_CONFIG);
+}
 
-	atomic_compare_exchange_strong(&t->shared->failed, &none, vfault);
+/* The worker does not answer, and is never spoken to again: DEVICE_NEEDS_RESET for good. */
+static void give_up(struct vmmio *t)
+{
+	if (t->ctl_fd >= 0)
+		vdev_note(t->shared, t->fault_fd, VDEV_MUTE);
+	t->ctl_fd = -1;
+	atomic_store(&t->shared->failed, VFAULT_REQUEST);
 	interrupt(t, VIRTIO_MMIO_INT_CONFIG);
 }
 
 /* Talking to the worker (syscalls of a vCPU thread here: sendto, recvfrom, write) */
 
-/* One message, one answer: 0 or a VFAULT_*. A worker that does not answer is never spoken to again.
- */
+/* One message, one answer: 0 or a VFAULT_*. -EIO: there was none. */
 static int ask_worker(struct vmmio *t, const struct vdev_ctl *msg, uint32_t *ret_vfault)
 {
 	struct vdev_ctl_reply reply;
@@ -73,10 +85,8 @@ static int ask_worker(struct vmmio *t, const struct vdev_ctl *msg, uint32_t *ret
 		do
 			n = recv(t->ctl_fd, &reply, sizeof(reply), 0);
 		while (n < 0 && errno == EINTR);
-	if (n != (ssize_t)sizeof(reply)) {
-		t->ctl_fd = -1;
+	if (n != (ssize_t)sizeof(reply))
 		return -EIO;
-	}
 	*ret_vfault = 0;
 	if (reply.result < 0)
 		*ret_vfault = reply.result > -VFAULTS ? (uint32_t)-reply.result : VFAULT_REQUEST;
@@ -95,7 +105,7 @@ static void activate(struct vmmio *t)
 	memcpy(msg.queue, t->queue, sizeof(msg.queue));
 	t->worker_active = true;
 	if (ask_worker(t, &msg, &vfault) < 0)
-		needs_reset(t, VFAULT_REQUEST);
+		give_up(t);
 	else if (vfault)
 		needs_reset(t, vfault);
 }
@@ -109,7 +119,7 @@ static void reset(struct vmmio *t)
 
 	if (t->worker_active && ask_worker(t, &msg, &vfault) < 0) {
 		/* It may still write there: the driver must never see this reset as done. */
-		needs_reset(t, VFAULT_REQUEST);
+		give_up(t);
 		return;
 	}
 	t->worker_active = false;

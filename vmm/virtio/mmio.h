@@ -27,7 +27,7 @@ struct vmmio_info {
 struct vmmio {
 	struct vmmio_info info;
 	struct vdev_shared *shared;
-	int ctl_fd, irq_fd;           /* borrowed */
+	int ctl_fd, irq_fd, fault_fd; /* borrowed */
 	int kick_fd[VDEV_QUEUES_MAX]; /* borrowed: for a notify that comes as an exit */
 	pthread_mutex_t lock;         /* vCPUs race on the registers; protects all below */
 	uint32_t status, device_features_sel, driver_features_sel, queue_sel, shm_sel, generation;
@@ -37,7 +37,7 @@ struct vmmio {
 };
 
 void vmmio_init(struct vmmio *t, const struct vmmio_info *info, struct vdev_shared *shared,
-	int ctl_fd, int irq_fd, const int *kick_fd);
+	int ctl_fd, int irq_fd, int fault_fd, const int *kick_fd);
 void vmmio_release(struct vmmio *t);
 
 /* One access of len bytes (1, 2, 4 or 8; any other value is ignored / reads as zeros) at offset off of the

@@ -15,6 +15,7 @@
 
 #include "lib/base.h"
 #include "lib/cleanup.h"
+#include "vmm/virtio/fault.h"
 
 #define TURN_CHAINS 64 /* chains per queue before the control socket is looked at again */
 #define TURN_EVENTS 16
@@ -89,12 +90,12 @@ void vdev_signal(struct vdev *dev)
 /* The driver or the device broke the rules: VIRTIO 1.2, 2.1.2. The first fault is the one told. */
 static void fault(struct worker *w, int result)
 {
-	uint32_t none = 0, code = (uint32_t)-result;
+	uint32_t code = (uint32_t)-result;
 
-	if (code >= VFAULTS)
+	if (!code || code >= VFAULTS)
 		code = VFAULT_REQUEST;
 	atomic_store(&w->faulted, true);
-	atomic_compare_exchange_strong(&w->dev->env.shared->failed, &none, code);
+	vdev_fail(w->dev->env.shared, w->dev->env.fault_fd, code);
 	interrupt(w->dev, VIRTIO_MMIO_INT_CONFIG);
 }
 
