@@ -118,26 +118,33 @@ static int read_doc(const struct jdoc *doc, struct timing *ret, struct err *err)
 	return r;
 }
 
-int timing_read(const char *path, struct timing *ret, struct err *err)
+int timing_parse(
+	const char *name, const char *text, size_t len, struct timing *ret, struct err *err)
 {
-	autofd int fd = open(path, O_RDONLY | O_CLOEXEC);
-	autofree char *text = NULL;
 	struct jdoc doc;
-	size_t len;
-	int r;
+	int r = jdoc_parse(&doc, name, text, len, TIMING_MAX, err);
 
 	memset(ret, 0, sizeof(*ret));
-	if (fd < 0)
-		return err_set(err, errno, "cannot open the timing file '%s'", path);
-	r = read_file(fd, TIMING_MAX, &text, &len);
-	if (r < 0)
-		return err_set(err, -r, "cannot read the timing file '%s'", path);
-	r = jdoc_parse(&doc, path, text, len, TIMING_MAX, err);
 	if (r < 0)
 		return r;
 	r = read_doc(&doc, ret, err);
 	jdoc_release(&doc);
 	return r;
+}
+
+int timing_read(const char *path, struct timing *ret, struct err *err)
+{
+	autofd int fd = open(path, O_RDONLY | O_CLOEXEC);
+	autofree char *text = NULL;
+	size_t len;
+	int r;
+
+	if (fd < 0)
+		return err_set(err, errno, "cannot open the timing file '%s'", path);
+	r = read_file(fd, TIMING_MAX, &text, &len);
+	if (r < 0)
+		return err_set(err, -r, "cannot read the timing file '%s'", path);
+	return timing_parse(path, text, len, ret, err);
 }
 
 static double ms(uint64_t ns)

@@ -22,8 +22,10 @@ struct timing {
 	unsigned n;
 	uint64_t total;
 };
-/* Reads such a file, hostile. */
+/* Reads such a file, hostile; or its text, of which text[len] is NUL, called `name` in errors. */
 int timing_read(const char *path, struct timing *ret, struct err *err);
+int timing_parse(
+	const char *name, const char *text, size_t len, struct timing *ret, struct err *err);
 int timing_draw_text(FILE *f, const struct timing *t, unsigned columns);
 int timing_draw_svg(FILE *f, const struct timing *t);
 
