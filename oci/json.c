@@ -68,14 +68,24 @@ static int open_file_at(int dir_fd, const char *file)
 	return (int)syscall(SYS_openat2, dir_fd, file, &how, sizeof(how));
 }
 
+int jdoc_read_fd(struct jdoc *ret_doc, int fd, const char *name, size_t max, struct err *err)
+{
+	autofree char *text = NULL;
+	size_t len;
+	int r = read_file(fd, max, &text, &len);
+
+	if (r == -EFBIG)
+		return err_plain(err, EFBIG, "%s: more than the %zu bytes allowed", name, max);
+	if (r)
+		return err_set(err, -r, "%s: cannot read", name);
+	return jdoc_parse(ret_doc, name, text, len, max, err);
+}
+
 int jdoc_read_at(struct jdoc *ret_doc, int dir_fd, const char *file, const char *name, size_t max,
 	struct err *err)
 {
 	autofd int fd = open_file_at(dir_fd, file);
-	autofree char *text = NULL;
 	struct stat st;
-	size_t len;
-	int r;
 
 	if (fd < 0)
 		return err_set(err, errno, "%s: cannot open", name);
@@ -83,12 +93,7 @@ int jdoc_read_at(struct jdoc *ret_doc, int dir_fd, const char *file, const char 
 		return err_set(err, errno, "%s: cannot stat", name);
 	if (!S_ISREG(st.st_mode))
 		return err_plain(err, EINVAL, "%s: not a regular file", name);
-	r = read_file(fd, max, &text, &len);
-	if (r == -EFBIG)
-		return err_plain(err, EFBIG, "%s: more than the %zu bytes allowed", name, max);
-	if (r)
-		return err_set(err, -r, "%s: cannot read", name);
-	return jdoc_parse(ret_doc, name, text, len, max, err);
+	return jdoc_read_fd(ret_doc, fd, name, max, err);
 }
 
 void jdoc_release(struct jdoc *doc)

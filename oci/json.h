@@ -57,6 +57,9 @@ int jdoc_parse(struct jdoc *ret_doc, const char *name, const char *text, size_t 
 int jdoc_read_at(struct jdoc *ret_doc, int dir_fd, const char *file, const char *name, size_t max,
 	struct err *err);
 
+/* The same from an open descriptor of any kind: a file, a pipe, standard input. */
+int jdoc_read_fd(struct jdoc *ret_doc, int fd, const char *name, size_t max, struct err *err);
+
 void jdoc_release(struct jdoc *doc);
 
 struct jnode jdoc_root(const struct jdoc *doc);

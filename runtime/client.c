@@ -55,14 +55,15 @@ static int wait_readable(int fd, uint64_t deadline_ns)
 	}
 }
 
-static int send_request(const struct container *c, const struct ctl_request *req, struct err *err)
+int container_send_fds(const struct container *c, const struct ctl_request *req, const int *fds,
+	unsigned n, struct err *err)
 {
 	autofd int fd = container_connect(c);
 	int r;
 
 	if (fd < 0)
 		return err_set(err, -fd, "cannot reach the VMM of container %s", c->id);
-	r = send_fds(fd, req, sizeof(*req), NULL, 0);
+	r = send_fds(fd, req, sizeof(*req), fds, n);
 	if (r < 0)
 		return err_set(err, -r, "cannot reach the VMM of container %s", c->id);
 	return take_fd(&fd);
@@ -87,7 +88,7 @@ static int transact(const struct container *c, const struct ctl_request *req, in
 	void *buf, size_t len, struct err *err)
 {
 	uint64_t deadline = timeout_ms < 0 ? 0 : timeline_now() + (uint64_t)timeout_ms * 1000000;
-	autofd int fd = send_request(c, req, err);
+	autofd int fd = container_send_fds(c, req, NULL, 0, err);
 	int r;
 
 	if (fd < 0)
@@ -142,13 +143,20 @@ int container_send(const struct container *c, enum ctl_type type, uint32_t arg, 
 {
 	struct ctl_request req = {.version = CTL_VERSION, .type = type, .arg = arg};
 
-	return send_request(c, &req, err);
+	return container_send_fds(c, &req, NULL, 0, err);
+}
+
+int container_receive_reply(
+	const struct container *c, int sock, struct ctl_reply *ret_reply, struct err *err)
+{
+	int r = receive(c, sock, ret_reply, sizeof(*ret_reply), err);
+
+	return r < 0 ? r : check_reply(ret_reply, err);
 }
 
 int container_receive(const struct container *c, int sock, struct err *err)
 {
 	struct ctl_reply reply;
-	int r = receive(c, sock, &reply, sizeof(reply), err);
 
-	return r < 0 ? r : check_reply(&reply, err);
+	return container_receive_reply(c, sock, &reply, err);
 }

@@ -221,6 +221,7 @@ enum container_status container_status(const struct container *c)
 	case VM_BOOTING: return CONTAINER_CREATING;
 	case VM_CREATED: return CONTAINER_CREATED;
 	case VM_STOPPED: return CONTAINER_STOPPED;
+	case VM_PAUSED: return CONTAINER_PAUSED;
 	default: return CONTAINER_RUNNING;
 	}
 }

@@ -77,6 +77,12 @@ int container_timeline(const struct container *c, struct timeline *ret, struct e
  * closed by the caller, or -errno. receive: what container_request() returns. */
 int container_send(const struct container *c, enum ctl_type type, uint32_t arg, struct err *err);
 int container_receive(const struct container *c, int sock, struct err *err);
+/* The same for requests with flags or descriptors (lib/control.h says which), and for what the reply
+ * says beside errnum. */
+int container_send_fds(const struct container *c, const struct ctl_request *req, const int *fds,
+	unsigned n, struct err *err);
+int container_receive_reply(
+	const struct container *c, int sock, struct ctl_reply *ret_reply, struct err *err);
 
 /* A connected control socket, or -errno. */
 int container_connect(const struct container *c);

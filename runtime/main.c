@@ -18,6 +18,7 @@ static const struct command commands[] = {
 	{"check", "say what this machine offers and whether a container can start", cmd_check},
 	{"create", "boot a VM for a container, without starting its program", cmd_create},
 	{"delete", "remove a stopped container (--force: any container)", cmd_delete},
+	{"exec", "run a further process in a container", cmd_exec},
 	{"features", "print the features of the runtime as JSON", cmd_features},
 	{"kill", "send a signal to a container's first process", cmd_kill},
 	{"list", "list containers", cmd_list},

@@ -31,6 +31,17 @@ void options_help(const struct usage *u)
 		u->more();
 }
 
+static int append(struct option_list *l, const char *arg, struct err *err)
+{
+	const char **v = reallocarray(l->v, l->n + 1, sizeof(*v));
+
+	if (!v)
+		return err_set(err, ENOMEM, "cannot read the options");
+	v[l->n++] = arg;
+	l->v = v;
+	return 0;
+}
+
 static int set_value(const struct option_def *o, const char *arg, struct err *err)
 {
 	unsigned long v;
@@ -46,6 +57,7 @@ static int set_value(const struct option_def *o, const char *arg, struct err *er
 			return err_plain(err, EINVAL, "--%s: '%s' is not a number", o->name, arg);
 		*(unsigned *)o->value = (unsigned)v;
 		return 0;
+	case OPTION_LIST: return append(o->value, arg, err);
 	}
 	return -EINVAL;
 }

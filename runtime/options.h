@@ -12,6 +12,12 @@ enum option_type {
 	OPTION_FLAG,   /* bool */
 	OPTION_STRING, /* const char * */
 	OPTION_NUMBER, /* unsigned */
+	OPTION_LIST,   /* struct option_list: may be given more than once */
+};
+
+struct option_list {
+	const char **v; /* malloc'd array of what argv holds */
+	size_t n;
 };
 
 struct option_def {

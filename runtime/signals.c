@@ -89,6 +89,15 @@ int signals_open(void)
 	return signalfd(-1, &set, SFD_CLOEXEC);
 }
 
+int signals_open_all(void)
+{
+	sigset_t set;
+
+	sigfillset(&set);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	return signalfd(-1, &set, SFD_CLOEXEC);
+}
+
 /* SIGWINCH, SIGCHLD and the like are no reason to stop. */
 static int interrupted(int signal_fd, struct err *err)
 {

@@ -2,6 +2,7 @@
 #include "runtime/options.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "lib/base.h"
 #include "tests/tap.h"
@@ -10,6 +11,7 @@ struct values {
 	bool flag;
 	const char *text;
 	unsigned number;
+	struct option_list list;
 };
 
 static int parse(struct values *v, int argc, char **argv, struct err *err)
@@ -18,6 +20,7 @@ static int parse(struct values *v, int argc, char **argv, struct err *err)
 		{"flag", 'f', OPTION_FLAG, NULL, "a flag", &v->flag},
 		{"text", 't', OPTION_STRING, "TEXT", "a text", &v->text},
 		{"number", 0, OPTION_NUMBER, "N", "a number", &v->number},
+		{"list", 'l', OPTION_LIST, "X", "several", &v->list},
 	};
 	const struct usage u = {
 		"test [OPTION]...", "Tests.", options, ARRAY_SIZE(options), 0, 2, NULL};
@@ -45,6 +48,11 @@ int main(void)
 		"all kinds, the first operand");
 	ok(v.flag && v.number == 42, "flag and number");
 	eq_str(v.text, "a b", "text");
+	eq_int(parse(&v, ARGS("test", "-l", "a", "--list=b,c", "-ld", "op"), &err), 5, "a list");
+	ok(v.list.n == 3 && !strcmp(v.list.v[0], "a") && !strcmp(v.list.v[1], "b,c") &&
+			!strcmp(v.list.v[2], "d"),
+		"every value, in order, commas and all");
+	free(v.list.v);
 	eq_int(parse(&v, ARGS("test", "op", "--flag"), &err), 1,
 		"options end at the first operand");
 	ok(!v.flag, "what follows is not an option");
