@@ -2,319 +2,206 @@
 #include "init/agent.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
-#include "init/cgroup.h"
-#include "init/child.h"
+#include "init/execs.h"
+#include "init/first.h"
 #include "init/log.h"
-#include "init/relay.h"
-#include "lib/cleanup.h"
-#include "lib/fd.h"
+#include "init/loop.h"
+#include "init/say.h"
+#include "lib/base.h"
 
-enum phase {
-	PREPARING, /* the child works on the container */
-	CREATED,   /* READY sent; waiting for START */
-	STARTING,  /* told to execute */
-	RUNNING,   /* STARTED sent */
-	OVER,      /* EXITED or FAILED sent; only the control channel's end is awaited */
-};
+/* Bounds of one turn, so that neither a host nor a container that is busy holds up the other. */
+#define FRAMES_MAX 16
+#define REAPED_MAX 256
 
-enum { POLL_CONTROL, POLL_SIGNAL, POLL_CHILD, POLL_RELAYS, POLL_FDS = POLL_RELAYS + 2 * 3 };
+/* How long the streams of exec'd processes may hold up the end of a container that has ended: a
+ * reader that has gone to sleep must not keep the VM. */
+#define LINGER_NS 5000000000ull
 
 static struct agent {
-	const struct init_env *env;
-	const struct gspec *spec;
-	struct container c;
-	enum phase phase;
-	bool reaped; /* the first process has ended, with wait_status */
-	int wait_status;
-	int sigfd;
-	uint64_t rootfs_ns;
-	struct relay relays[3]; /* by stream */
+	struct first first;
+	struct watch w_control, w_signal;
+	int control, sigfd;
 	struct proto_rx rx;
+	bool more_frames; /* in rx */
+	bool more_dead;
+	bool control_ended;
+	uint64_t linger_end; /* boot_ns(); 0: the container has not ended */
 } agent;
-
-int exit_status_of(int wait_status, uint32_t *ret_signo)
-{
-	*ret_signo = WIFSIGNALED(wait_status) ? (uint32_t)WTERMSIG(wait_status) : 0;
-	return *ret_signo ? 128 + (int)*ret_signo : WEXITSTATUS(wait_status);
-}
-
-/* A peer that does not listen any more is noticed by the event loop; there is no other to tell. */
-static void say(int control, enum proto_type type, const void *payload, uint32_t len)
-{
-	int r = proto_send(control, type, payload, len);
-
-	if (r < 0)
-		log_msg("cannot send message %d: %s", type, strerror(-r));
-}
 
 void agent_fail(int control, const struct err *err)
 {
-	struct proto_failed m = {
-		.errnum = err->errnum,
-		.exit_status = err->exit_status > 0 ? (uint32_t)err->exit_status : 1,
-	};
+	struct proto_failed m = say_why(err);
 
-	text_copy(m.text, err->msg);
+	say_to(control);
 	log_msg("%s", m.text);
-	say(control, PROTO_FAILED, &m, sizeof(m));
+	say(PROTO_FAILED, &m, sizeof(m));
 }
 
-static void say_times(struct agent *a, enum proto_type type)
-{
-	struct proto_ready m = {.rootfs_ns = a->rootfs_ns, .now_ns = boot_ns()};
-
-	say(a->env->control, type, &m, sizeof(m));
-}
-
-static void stop_streams(struct agent *a)
-{
-	for (int i = 0; i < 3; i++)
-		relay_stop(&a->relays[i]);
-}
-
-static void over(struct agent *a, const struct err *err)
-{
-	a->phase = OVER;
-	stop_streams(a);
-	agent_fail(a->env->control, err);
-}
-
-/* --- the child ----------------------------------------------------------------------------------
+/* --- the dead -----------------------------------------------------------------------------------
  */
-
-static void start_relay(struct agent *a, int i, int inner)
-{
-	int outer = a->env->streams[i];
-
-	if (outer < 0 || inner < 0)
-		return;
-	if (i == 0)
-		relay_start_take(&a->relays[i], outer, inner, false);
-	else
-		relay_start_take(&a->relays[i], inner, outer, true);
-}
-
-static void child_ready(struct agent *a, const struct child_msg *m)
-{
-	struct err err = ERR_INIT;
-
-	a->rootfs_ns = m->rootfs_ns;
-	if (cgroup_attach_devices(a->c.group, a->spec, &err) < 0) {
-		over(a, &err);
-		return;
-	}
-	a->phase = CREATED;
-	say_times(a, PROTO_READY);
-}
-
-static void child_said(struct agent *a, const struct child_msg *m, int fd)
-{
-	struct err err = ERR_INIT;
-
-	if (m->kind == CHILD_TERMINAL && fd >= 0) {
-		start_relay(a, 0, fcntl(fd, F_DUPFD_CLOEXEC, 0));
-		start_relay(a, 1, take_fd(&fd));
-	} else if (m->kind == CHILD_READY && a->phase == PREPARING) {
-		child_ready(a, m);
-	} else if (m->kind == CHILD_FAILED && a->phase != OVER) {
-		err_plain(&err, m->errnum, "%.*s", (int)sizeof(m->text) - 1, m->text);
-		err.exit_status = (int)m->exit_status;
-		over(a, &err);
-	}
-	if (fd >= 0)
-		close(fd);
-}
-
-/* The report socket's end: execve(2) closed it, or the child died; reap() finds out which. */
-static void child_closed(struct agent *a)
-{
-	close_fd(&a->c.sock);
-	if (a->phase != STARTING)
-		return;
-	a->phase = RUNNING;
-	say_times(a, PROTO_STARTED);
-}
-
-static void child_readable(struct agent *a)
-{
-	while (a->c.sock >= 0) {
-		struct child_msg m;
-		unsigned n_fds = 0;
-		struct pollfd pf = {.fd = a->c.sock, .events = POLLIN};
-		int fd = -1;
-		ssize_t n;
-
-		if (poll(&pf, 1, 0) != 1)
-			return;
-		n = recv_fds(a->c.sock, &m, sizeof(m), &fd, 1, &n_fds);
-		if (n == sizeof(m))
-			child_said(a, &m, n_fds ? fd : -1);
-		else
-			child_closed(a);
-	}
-}
-
-static void first_process_ended(struct agent *a)
-{
-	struct err err = ERR_INIT;
-	uint32_t signo;
-	int status;
-
-	child_readable(a); /* what it said last comes before its end */
-	a->reaped = true;
-	relay_stop(&a->relays[0]);
-	if (!(a->spec->namespaces & GNS_PID)) {
-		int r = cgroup_kill(a->c.group);
-
-		if (r < 0)
-			log_msg("cannot kill the container's cgroup: %s", strerror(-r));
-	}
-	status = exit_status_of(a->wait_status, &signo);
-	if (a->phase != PREPARING)
-		return;
-	err_plain(&err, ESRCH,
-		"the container's first process ended while it was being prepared (%s %d)",
-		signo ? "signal" : "status", signo ? (int)signo : status);
-	over(a, &err);
-}
 
 static void reap(struct agent *a)
 {
-	struct signalfd_siginfo si;
 	int status;
 	pid_t pid;
 
+	a->more_dead = false;
+	for (int i = 0; i < REAPED_MAX; i++) {
+		pid = waitpid(-1, &status, WNOHANG);
+		if (pid <= 0)
+			return;
+		if (pid == a->first.p.pid) {
+			first_ended(&a->first, status);
+			a->linger_end = boot_ns() + LINGER_NS;
+		} else if (!execs_ended(pid, status)) {
+			log_step("an orphan has ended: %d", pid);
+		}
+	}
+	a->more_dead = true;
+}
+
+static void signal_ready(struct watch *w, uint32_t events)
+{
+	struct agent *a = container_of(w, struct agent, w_signal);
+	struct signalfd_siginfo si;
+
 	while (read(a->sigfd, &si, sizeof(si)) > 0)
 		;
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		if (pid != a->c.pid)
-			continue; /* an orphan */
-		a->wait_status = status;
-		first_process_ended(a);
-	}
+	reap(a);
 }
 
 /* --- the host -----------------------------------------------------------------------------------
  */
 
-static void on_start(struct agent *a)
-{
-	if (a->phase != CREATED || a->reaped) {
-		log_msg("START ignored: nothing waits for it");
-		return;
-	}
-	a->phase = STARTING;
-	if (send(a->c.sock, "", 1, MSG_NOSIGNAL) < 0)
-		log_msg("the first process is gone: %s", strerror(errno)); /* reap() reports it */
-}
-
-static void on_signal(struct agent *a, const void *payload)
+static bool on_signal(struct agent *a, const void *payload)
 {
 	struct proto_signaled reply = {0};
 	struct proto_signal m;
+	struct proc *p;
 
 	memcpy(&m, payload, sizeof(m));
+	if (m.reserved)
+		return false;
+	p = m.process == PROTO_PROCESS_FIRST ? &a->first.p : execs_find(m.process);
 	reply.id = m.id;
 	if (m.signo < 1 || m.signo > 64)
 		reply.errnum = EINVAL;
-	else if (a->reaped || a->c.pid <= 0)
-		reply.errnum = ESRCH;
-	else if (kill(a->c.pid, (int)m.signo) < 0)
-		reply.errnum = errno;
-	say(a->env->control, PROTO_SIGNALED, &reply, sizeof(reply));
+	else
+		reply.errnum = p ? proc_signal(p, m.signo) : ESRCH;
+	say(PROTO_SIGNALED, &reply, sizeof(reply));
+	return true;
 }
 
-/* False when the channel has ended or speaks nonsense. */
-static bool control_readable(struct agent *a)
+static bool on_exec(const void *payload)
 {
-	static uint8_t buf[4096];
-	struct proto_frame f;
-	ssize_t n;
-	int r;
+	struct proto_exec m;
 
-	n = recv(a->env->control, buf, MIN(sizeof(buf), (size_t)proto_room(&a->rx)), MSG_DONTWAIT);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return true;
-	if (n <= 0)
-		return false;
-	proto_feed(&a->rx, buf, (uint32_t)n);
-	while ((r = proto_next(&a->rx, &f)) == 1) {
-		if (f.type == PROTO_START)
-			on_start(a);
-		else if (f.type == PROTO_SIGNAL)
-			on_signal(a, f.payload);
-		else
-			r = -EPROTO; /* ours to say, not the host's */
-		if (r < 0)
-			break;
+	memcpy(&m, payload, sizeof(m));
+	return execs_start(&m);
+}
+
+/* False: not the host's to say, or nonsense. */
+static bool on_frame(struct agent *a, const struct proto_frame *f)
+{
+	switch (f->type) {
+	case PROTO_START: first_start(&a->first); return true;
+	case PROTO_SIGNAL: return on_signal(a, f->payload);
+	case PROTO_EXEC: return on_exec(f->payload);
+	default: return false;
 	}
-	if (r < 0)
-		log_msg("the host does not keep to the protocol");
-	return r >= 0;
+}
+
+static void take_frames(struct agent *a)
+{
+	struct proto_frame f;
+	int r = 0;
+
+	a->more_frames = false;
+	for (int i = 0; i < FRAMES_MAX; i++) {
+		r = proto_next(&a->rx, &f);
+		if (r == 0)
+			return;
+		if (r < 0 || !on_frame(a, &f)) {
+			log_msg("the host does not keep to the protocol");
+			a->control_ended = true;
+			return;
+		}
+	}
+	a->more_frames = true;
+}
+
+static void control_ready(struct watch *w, uint32_t events)
+{
+	struct agent *a = container_of(w, struct agent, w_control);
+	static uint8_t buf[4096];
+	ssize_t n;
+
+	if (a->more_frames)
+		return; /* first those; they make room */
+	n = recv(a->control, buf, MIN(sizeof(buf), (size_t)proto_room(&a->rx)), MSG_DONTWAIT);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		a->control_ended = true;
+		return;
+	}
+	proto_feed(&a->rx, buf, (uint32_t)n);
+	take_frames(a);
 }
 
 /* --- the loop -----------------------------------------------------------------------------------
  */
 
-static void flush_files(struct agent *a)
+/* What has come to its end in this turn. EXITED is the last thing the host waits for: not before
+ * every byte is out and all others are gone. */
+static void settle(struct agent *a)
 {
-	autofd int share = -1;
-
-	sync();
-	/* Once more: what sync() made loop-mounted file systems write lands in files of the share.
-	 */
-	share = openat(a->env->share, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (share < 0 || syncfs(share) < 0)
-		log_msg("cannot sync the share: %s", strerror(errno));
+	proc_settle(&a->first.p);
+	execs_settle();
+	if (!first_done(&a->first))
+		return;
+	if (!execs_none() && boot_ns() >= a->linger_end) {
+		execs_abandon();
+		execs_settle();
+	}
+	if (execs_none())
+		first_exit(&a->first);
 }
 
-/* EXITED is the last thing the host waits for: not before every byte is out and every file is
- * written. */
-static void finish_if_done(struct agent *a)
+static int timeout_ms(const struct agent *a)
 {
-	struct proto_exited m = {0};
+	uint64_t now = boot_ns();
 
-	if (!a->reaped || a->phase == OVER || a->relays[1].open || a->relays[2].open)
-		return;
-	flush_files(a);
-	m.status = exit_status_of(a->wait_status, &m.signo);
-	m.now_ns = boot_ns();
-	a->phase = OVER;
-	say(a->env->control, PROTO_EXITED, &m, sizeof(m));
+	if (a->more_frames || a->more_dead)
+		return 0;
+	if (!first_done(&a->first) || now >= a->linger_end)
+		return -1;
+	return (int)((a->linger_end - now) / 1000000) + 1;
 }
 
 static void loop(struct agent *a)
 {
-	struct pollfd pf[POLL_FDS];
+	while (!a->control_ended) {
+		int r = loop_turn(timeout_ms(a));
 
-	for (;;) {
-		pf[POLL_CONTROL] = (struct pollfd){.fd = a->env->control, .events = POLLIN};
-		pf[POLL_SIGNAL] = (struct pollfd){.fd = a->sigfd, .events = POLLIN};
-		pf[POLL_CHILD] = (struct pollfd){.fd = a->c.sock, .events = POLLIN};
-		for (int i = 0; i < 3; i++)
-			relay_want(&a->relays[i], &pf[POLL_RELAYS + 2 * i]);
-		if (poll(pf, POLL_FDS, -1) < 0) {
-			if (errno == EINTR)
-				continue;
-			log_msg("poll: %s", strerror(errno));
+		if (r < 0) {
+			log_msg("epoll: %s", strerror(-r));
 			return;
 		}
-		for (int i = 0; i < 3; i++)
-			relay_run(&a->relays[i], &pf[POLL_RELAYS + 2 * i]);
-		if (pf[POLL_CHILD].revents)
-			child_readable(a);
-		if (pf[POLL_SIGNAL].revents)
+		if (a->more_frames)
+			take_frames(a);
+		if (a->more_dead)
 			reap(a);
-		if (pf[POLL_CONTROL].revents && !control_readable(a))
-			return;
-		finish_if_done(a);
+		settle(a);
 	}
 }
 
@@ -328,26 +215,45 @@ void agent_wait(int control)
 	} while (n > 0 || (n < 0 && errno == EINTR));
 }
 
+static int listen_all(struct agent *a, struct err *err)
+{
+	sigset_t set;
+	int r = loop_open(err);
+
+	if (r < 0)
+		return r;
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	a->sigfd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (a->sigfd < 0)
+		return err_set(err, errno, "signalfd");
+	r = watch_set(&a->w_signal, a->sigfd, EPOLLIN);
+	if (r == 0)
+		r = watch_set(&a->w_control, a->control, EPOLLIN);
+	return r < 0 ? err_set(err, -r, "epoll") : 0;
+}
+
 void agent_run(const struct init_env *env, const struct gspec *spec)
 {
 	struct agent *a = &agent;
 	struct err err = ERR_INIT;
 	sigset_t set;
 
-	a->env = env;
-	a->spec = spec;
+	a->control = env->control;
+	a->w_control = (struct watch)WATCH_OFF(control_ready);
+	a->w_signal = (struct watch)WATCH_OFF(signal_ready);
+	say_to(a->control);
 	sigfillset(&set);
 	sigprocmask(SIG_SETMASK, &set, NULL); /* SIGPIPE too: errors are errors */
-	sigemptyset(&set);
-	sigaddset(&set, SIGCHLD);
-	a->sigfd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (a->sigfd < 0) {
-		err_set(&err, errno, "signalfd");
-		over(a, &err);
-	} else if (container_spawn(env, spec, &a->c, &err) < 0) {
-		over(a, &err);
+	/* Children are in the container before they are as little as its processes: those must not
+	 * trace them, nor see their descriptors (CVE-2016-9962). */
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	if (listen_all(a, &err) < 0) {
+		agent_fail(a->control, &err);
+		agent_wait(a->control);
+		return;
 	}
-	for (int i = 0; i < 3 && a->phase != OVER; i++)
-		start_relay(a, i, a->c.stdio[i]);
+	first_spawn(&a->first, env, spec);
+	execs_open(&a->first);
 	loop(a);
 }

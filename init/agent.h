@@ -6,15 +6,10 @@
 #ifndef INIT_AGENT_H
 #define INIT_AGENT_H
 
-#include <stdint.h>
-
 #include "init/container.h"
 #include "lib/gspec.h"
 
-/* wait(2)'s status as the protocol says it: 0..255, or 128+N with *ret_signo N. */
-int exit_status_of(int wait_status, uint32_t *ret_signo);
-
-/* Says FAILED. */
+/* Says FAILED before there is an agent. */
 void agent_fail(int control, const struct err *err);
 
 /* HELLO has been sent. Returns when the control channel has ended; everything else is reported

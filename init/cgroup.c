@@ -10,9 +10,11 @@
 #include <linux/bpf.h>
 
 #include "init/fail.h"
+#include "init/procfs.h"
 #include "init/sys.h"
 #include "init/sysctl.h"
 #include "lib/cleanup.h"
+#include "lib/path.h"
 
 #define GROUP_NAME "container"
 
@@ -123,4 +125,25 @@ int cgroup_make(int base, const struct gspec *spec, int *ret_group, struct err *
 int cgroup_kill(int group)
 {
 	return file_put(group, "cgroup.kill", "1");
+}
+
+int cgroup_of(int group, pid_t pid)
+{
+	char name[64], text[PATH_BYTES];
+	char *at;
+	int r;
+
+	snprintf(name, sizeof(name), "%d/cgroup", pid);
+	r = procfs_read(name, text, sizeof(text));
+	if (r < 0)
+		return r;
+	/* "0::/container/a/b": what the container has made begins below its group. */
+	text[strcspn(text, "\n")] = '\0';
+	at = strstr(text, "/" GROUP_NAME);
+	if (!at)
+		return -ENOENT;
+	at += sizeof("/" GROUP_NAME) - 1;
+	r = sys_openat2(group, *at == '/' && at[1] ? at + 1 : ".",
+		O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+	return r < 0 ? -errno : r;
 }

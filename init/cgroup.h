@@ -3,6 +3,9 @@
 #ifndef INIT_CGROUP_H
 #define INIT_CGROUP_H
 
+#include <stddef.h>
+#include <sys/types.h>
+
 #include "lib/err.h"
 #include "lib/gspec.h"
 
@@ -16,6 +19,9 @@ int cgroup_attach_devices(int group, const struct gspec *spec, struct err *err);
 
 /* Kills whatever is left in the group. 0 or -errno. */
 int cgroup_kill(int group);
+
+/* A descriptor of the group that the process is in, which is `group` or below it; or -errno. */
+int cgroup_of(int group, pid_t pid);
 
 /* Turns "cpu memory pids\n" into "+cpu +memory +pids" (out_bytes at least twice as long). */
 void cgroup_enable_text(const char *controllers, char *out, size_t out_bytes);

@@ -19,11 +19,13 @@ struct init_env {
 	int share;      /* O_PATH directory in init's mount namespace: the share's top level */
 	int null;   /* /dev/null, read-write, on a mount of init's mount namespace without nodev */
 	int cgroup; /* cgroup v2 directory in which the container's group is made */
+	/* A further stream socket to the host, non-blocking, perhaps still connecting; or -errno. */
+	int (*connect)(uint32_t port, struct err *err);
 };
 
 struct container {
 	pid_t pid;
-	int sock;     /* reports, and one byte to it: execute. -1 once its end was read */
+	int sock;     /* reports, and one byte to it: execute. taken by whoever listens */
 	int group;    /* cgroup directory */
 	int stdio[3]; /* init's ends of the pipes, non-blocking; -1: none (null, or a terminal: see
 			 below) */

@@ -102,6 +102,7 @@ int guest_make_base(struct init_env *env, bool debug, struct err *err)
 	env->null = open("/null", O_RDWR | O_CLOEXEC);
 	if (env->null < 0)
 		return fail(err, errno, "null device");
+	env->connect = guest_connect;
 	kmsg = open("/kmsg", O_WRONLY | O_CLOEXEC);
 	log_to(kmsg, debug); /* none: then nothing is logged */
 	return 0;

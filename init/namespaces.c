@@ -49,6 +49,30 @@ pid_t ns_fork(uint64_t clone_flags, int group)
 	return pid < 0 ? -errno : (pid_t)pid;
 }
 
+pid_t ns_fork_beside(int pidfd, uint32_t gns, int group)
+{
+	autofd int self = sys_pidfd_open(getpid());
+	pid_t pid;
+
+	if (!(gns & GNS_PID))
+		return ns_fork(0, group);
+	if (self < 0 || setns(pidfd, CLONE_NEWPID) < 0)
+		return -errno;
+	pid = ns_fork(0, group);
+	/* A process may always have its children in its own pid namespace again. */
+	if (pid != 0)
+		BUG_ON(setns(self, CLONE_NEWPID) < 0);
+	return pid;
+}
+
+int ns_enter(int pidfd, struct err *err)
+{
+	if (setns(pidfd,
+		    CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWCGROUP) < 0)
+		return fail(err, errno, "cannot join the container's namespaces");
+	return 0;
+}
+
 int ns_enter_mount(uint32_t gns, struct err *err)
 {
 	if (unshare(CLONE_NEWNS | (gns & GNS_CGROUP ? CLONE_NEWCGROUP : 0)) < 0)

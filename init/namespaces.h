@@ -17,6 +17,13 @@ uint64_t ns_clone_flags(uint32_t gns);
  * -errno. */
 pid_t ns_fork(uint64_t clone_flags, int group);
 
+/* fork(2) beside the process that pidfd names: into its pid namespace, if the container has one of
+ * its own, and the cgroup; the child is the caller's all the same. */
+pid_t ns_fork_beside(int pidfd, uint32_t gns, int group);
+
+/* Joins all other namespaces of that process, and takes its root. */
+int ns_enter(int pidfd, struct err *err);
+
 /* A mount namespace always (the root is pivoted), a cgroup namespace if asked for. */
 int ns_enter_mount(uint32_t gns, struct err *err);
 

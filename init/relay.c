@@ -2,57 +2,62 @@
 #include "init/relay.h"
 
 #include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include "init/log.h"
+#include "lib/base.h"
 #include "lib/cleanup.h"
 
-#define ROUNDS 16 /* buffers moved before the other streams get their turn */
-
-void relay_start_take(struct relay *r, int src, int dst, bool dst_socket)
-{
-	r->open = true;
-	r->eof = r->peer_half = false;
-	r->dst_socket = dst_socket;
-	r->dst_ready = !dst_socket;
-	r->src = src;
-	r->dst = dst;
-	r->off = r->len = 0;
-}
+#define ROUNDS    16          /* buffers moved before the other streams get their turn */
+#define TTY_BYTES (64u << 10) /* what a terminal may hold that FIONREAD does not count */
 
 void relay_stop(struct relay *r)
 {
 	if (!r->open)
 		return;
 	r->open = false;
+	watch_off(&r->w_src);
+	watch_off(&r->w_dst);
 	if (r->dst_socket)
 		shutdown(r->dst, SHUT_WR);
 	close_fd(&r->src);
 	close_fd(&r->dst);
 }
 
-void relay_want(const struct relay *r, struct pollfd pf[2])
+/* Waits for what can go on: the source or the destination, as the buffer is empty or not. */
+static void arm(struct relay *r)
 {
 	bool full = r->len || r->eof;
+	uint32_t events = full ? EPOLLOUT : 0;
+	int e = 0;
 
-	pf[0] = (struct pollfd){.fd = -1};
-	pf[1] = (struct pollfd){.fd = -1};
 	if (!r->open)
 		return;
-	/* A source that is not read now is not polled at all: its POLLHUP would spin. */
-	if (!full)
-		pf[0] = (struct pollfd){.fd = r->src, .events = POLLIN};
-	/* The destination always is, for the reader's going away: POLLERR, POLLHUP. */
-	pf[1] = (struct pollfd){.fd = r->dst, .events = full ? POLLOUT : 0};
+	/* A source that is not read now is not waited for at all: its EPOLLHUP would spin. */
+	if (full)
+		watch_off(&r->w_src);
+	else
+		e = watch_set(&r->w_src, r->src, EPOLLIN);
+	/* The destination always is, for the reader's going away: EPOLLERR, EPOLLHUP. */
 	if (r->dst_socket && !r->peer_half)
-		pf[1].events |= POLLRDHUP;
+		events |= EPOLLRDHUP;
+	if (e == 0)
+		e = watch_set(&r->w_dst, r->dst, events);
+	if (e < 0) {
+		log_msg("a stream is given up: %s", strerror(-e));
+		relay_stop(r);
+	}
 }
 
 /* True when nobody will ever read from the destination again. */
-static bool reader_gone(struct relay *r, short revents)
+static bool reader_gone(struct relay *r, uint32_t events)
 {
-	if (revents & (POLLERR | POLLHUP | POLLNVAL))
+	if (events & (EPOLLERR | EPOLLHUP))
 		return true;
-	if (!(revents & POLLRDHUP))
+	if (!(events & EPOLLRDHUP))
 		return false;
 	/* An orderly close of both directions or of the unused one alone: an empty send tells
 	 * which. */
@@ -68,7 +73,7 @@ static bool fill(struct relay *r)
 	ssize_t n;
 
 	do {
-		n = read(r->src, r->buf, sizeof(r->buf));
+		n = read(r->src, r->buf, r->cap);
 	} while (n < 0 && errno == EINTR);
 	if (n < 0 && errno == EAGAIN)
 		return false;
@@ -86,6 +91,7 @@ static bool drain(struct relay *r, bool writable)
 
 		if (n >= 0) {
 			r->off += (uint32_t)n;
+			r->moved += (uint64_t)n;
 			r->dst_ready = true;
 			continue;
 		}
@@ -100,17 +106,9 @@ static bool drain(struct relay *r, bool writable)
 	return true;
 }
 
-void relay_run(struct relay *r, const struct pollfd pf[2])
+/* Moves what can be moved now. Bounded work. */
+static void pump(struct relay *r, bool writable)
 {
-	bool writable = pf[1].revents & POLLOUT;
-
-	if (!r->open || !(pf[0].revents | pf[1].revents))
-		return;
-	if (reader_gone(r, pf[1].revents)) {
-		relay_stop(r);
-		return;
-	}
-	r->dst_ready |= writable;
 	for (int i = 0; i < ROUNDS; i++) {
 		if (!drain(r, writable))
 			return;
@@ -120,7 +118,68 @@ void relay_run(struct relay *r, const struct pollfd pf[2])
 				relay_stop(r);
 			return;
 		}
-		if (!fill(r))
+		if (!fill(r)) {
+			r->dry = true;
 			return;
+		}
 	}
+}
+
+static void src_ready(struct watch *w, uint32_t events)
+{
+	struct relay *r = container_of(w, struct relay, w_src);
+
+	pump(r, false);
+	arm(r);
+}
+
+static void dst_ready(struct watch *w, uint32_t events)
+{
+	struct relay *r = container_of(w, struct relay, w_dst);
+
+	if (reader_gone(r, events)) {
+		relay_stop(r);
+		return;
+	}
+	r->dst_ready |= !!(events & EPOLLOUT);
+	pump(r, events & EPOLLOUT);
+	arm(r);
+}
+
+void relay_mark(struct relay *r)
+{
+	int n = 0;
+
+	if (!r->open)
+		return;
+	if (ioctl(r->src, FIONREAD, &n) < 0 || n < 0)
+		n = 0;
+	r->mark = r->moved + (r->len - r->off) + (uint64_t)n;
+	if (isatty(r->src))
+		r->mark += TTY_BYTES;
+	r->dry = false;
+	pump(r, false); /* nothing may be there, and then no event comes */
+	arm(r);
+}
+
+bool relay_past_mark(const struct relay *r)
+{
+	return !r->open || r->dry || r->moved >= r->mark;
+}
+
+void relay_start_take(
+	struct relay *r, int src, int dst, bool dst_socket, uint8_t *buf, uint32_t cap)
+{
+	*r = (struct relay){
+		.open = true,
+		.dst_socket = dst_socket,
+		.dst_ready = !dst_socket,
+		.src = src,
+		.dst = dst,
+		.w_src = WATCH_OFF(src_ready),
+		.w_dst = WATCH_OFF(dst_ready),
+		.cap = cap,
+		.buf = buf,
+	};
+	arm(r);
 }

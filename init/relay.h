@@ -3,15 +3,15 @@
  * One direction of a standard stream: bytes from `src` to `dst`, both non-blocking, through a fixed
  * buffer. End of file at the source becomes shutdown(SHUT_WR) or close at the destination once all
  * is delivered; a destination that is gone closes the source, so that its writer learns of it.
+ * It runs by itself in init/loop.h's loop.
  */
 #ifndef INIT_RELAY_H
 #define INIT_RELAY_H
 
-#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-#define RELAY_BYTES (64u << 10)
+#include "init/loop.h"
 
 struct relay {
 	bool open;
@@ -19,19 +19,24 @@ struct relay {
 	bool dst_socket;
 	bool dst_ready; /* a socket has connected: it was writable once */
 	bool peer_half; /* the peer of a destination socket closed its own direction only */
+	bool dry;       /* since relay_mark() the source once had nothing, and the buffer too */
 	int src, dst;
-	uint32_t off, len; /* buffered: buf[off..len) */
-	uint8_t buf[RELAY_BYTES];
+	struct watch w_src, w_dst;
+	uint64_t moved, mark; /* bytes delivered; where relay_past_mark() is reached */
+	uint32_t off, len;    /* buffered: buf[off..len) */
+	uint32_t cap;
+	uint8_t *buf;
 };
 
-/* Takes both descriptors; they are different ones. */
-void relay_start_take(struct relay *r, int src, int dst, bool dst_socket);
+/* Takes both descriptors, which are different ones; borrows the buffer, of cap bytes. */
+void relay_start_take(
+	struct relay *r, int src, int dst, bool dst_socket, uint8_t *buf, uint32_t cap);
 
-/* What to wait for; an entry with fd -1 is to be ignored. Closed relays give two of those. */
-void relay_want(const struct relay *r, struct pollfd pf[2]);
+/* Remembers what there is to deliver now: in the buffer and at the source. */
+void relay_mark(struct relay *r);
 
-/* Moves what can be moved after poll(2). Bounded work. */
-void relay_run(struct relay *r, const struct pollfd pf[2]);
+/* True once that has been delivered, or never will be. */
+bool relay_past_mark(const struct relay *r);
 
 /* Ends it now; what is buffered is lost. */
 void relay_stop(struct relay *r);

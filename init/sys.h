@@ -80,6 +80,11 @@ static inline int sys_close_range(unsigned first, unsigned last, unsigned flags)
 	return (int)syscall(SYS_close_range, first, last, flags);
 }
 
+static inline int sys_pidfd_open(pid_t pid)
+{
+	return (int)syscall(SYS_pidfd_open, pid, 0);
+}
+
 static inline int sys_faccessat2(int dir, const char *path, int mode, int flags)
 {
 	return (int)syscall(SYS_faccessat2, dir, path, mode, flags);

@@ -42,6 +42,25 @@ int file_put(int dir, const char *path, const char *text)
 	return (size_t)n == len ? 0 : -EIO;
 }
 
+int file_get(int dir, const char *path, char *buf, size_t buf_bytes)
+{
+	autofd int fd = sys_openat2(
+		dir, path, O_RDONLY | O_CLOEXEC, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+	size_t len = 0;
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	do {
+		n = read(fd, buf + len, buf_bytes - 1 - len);
+		if (n < 0)
+			return -errno;
+		len += (size_t)n;
+	} while (n > 0 && len < buf_bytes - 1);
+	buf[len] = '\0';
+	return (int)len;
+}
+
 static int write_one(int proc, const struct gkeyval *kv, struct err *err)
 {
 	char path[PATH_BYTES];

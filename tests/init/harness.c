@@ -148,8 +148,7 @@ struct gmount *add_mount(struct gspec *s, struct gmount m)
 	return &list[s->n_mounts++];
 }
 
-/* What this machine's root may: in a sandbox not everything. */
-static uint64_t own_caps(void)
+uint64_t harness_caps(void)
 {
 	struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct d[2] = {0};
@@ -164,7 +163,7 @@ struct gspec *fresh(const char *script)
 	static struct gmount mounts[64];
 	static const char *args[8], *env[] = {"PATH=/bin:/usr/bin", "HOME=/root", NULL};
 	static struct gspec s;
-	const uint64_t all = own_caps();
+	const uint64_t all = harness_caps();
 
 	make_rootfs();
 	args[0] = "sh";
@@ -280,6 +279,8 @@ void guest_boot(struct guest *g, const struct gspec *s)
 	memset(g, 0, sizeof(*g));
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, c) < 0)
 		die("socketpair");
+	g->listener = texec_listen();
+	env.connect = texec_connect;
 	g->control = c[0];
 	env.control = c[1];
 	for (int i = 0; i < 3; i++) {
@@ -300,6 +301,7 @@ void guest_boot(struct guest *g, const struct gspec *s)
 		die("fork");
 	if (g->pid == 0) {
 		close(g->control);
+		close(g->listener);
 		for (int i = 0; i < 3; i++)
 			close_fd(&g->stream[i]);
 		agent_process(&env, s);
@@ -340,7 +342,11 @@ static void take_frame(struct guest *g, const struct proto_frame *f)
 		memcpy(&g->exit, f->payload, sizeof(g->exit));
 		g->exited = true;
 		break;
-	default: printf("Bail out! unexpected message %d\n", f->type); exit(1);
+	default:
+		if (texec_frame(g, f))
+			break;
+		printf("Bail out! unexpected message %d\n", f->type);
+		exit(1);
 	}
 }
 
@@ -364,35 +370,52 @@ static void take_control(struct guest *g)
 	}
 }
 
-/* One round of taking what there is. False: nothing can come any more, or 20 s are over. */
-static bool take_some(struct guest *g)
+/* -1: nothing can come any more, or not in time. 0: nothing has. */
+static int take_some(struct guest *g, int timeout_ms)
 {
-	struct pollfd pf[3] = {
-		{.fd = g->control_eof ? -1 : g->control, .events = POLLIN},
-		{.fd = g->out_eof ? -1 : g->stream[1], .events = POLLIN},
-		{.fd = g->err_eof ? -1 : g->stream[2], .events = POLLIN},
-	};
+	static struct pollfd pf[3 + TEXEC_POLL_MAX];
+	unsigned n;
+	int r;
 
 	if (g->control_eof)
-		return false;
-	if (poll(pf, 3, TIMEOUT_MS) <= 0) {
-		printf("# timeout\n");
-		return false;
-	}
+		return -1;
+	pf[0] = (struct pollfd){.fd = g->control, .events = POLLIN};
+	pf[1] = (struct pollfd){.fd = g->out_eof ? -1 : g->stream[1], .events = POLLIN};
+	pf[2] = (struct pollfd){.fd = g->err_eof ? -1 : g->stream[2], .events = POLLIN};
+	n = texec_want(g, pf + 3);
+	r = poll(pf, 3 + n, timeout_ms);
+	if (r <= 0)
+		return r;
 	/* Streams first: what they brought before a message was there before it. */
 	if (pf[1].revents)
 		collect(g->stream[1], g->out, &g->out_len, &g->out_eof);
 	else if (pf[2].revents)
 		collect(g->stream[2], g->errout, &g->err_len, &g->err_eof);
-	else if (pf[0].revents)
+	else if (!texec_take(g, pf + 3, n) && pf[0].revents)
 		take_control(g);
+	return 1;
+}
+
+bool guest_step(struct guest *g)
+{
+	int r = take_some(g, TIMEOUT_MS);
+
+	if (r == 0)
+		printf("# timeout\n");
+	return r > 0;
+}
+
+bool guest_poll(struct guest *g)
+{
+	while (take_some(g, 0) > 0)
+		;
 	return true;
 }
 
 bool guest_until(struct guest *g, const bool *flag)
 {
 	while (!*flag)
-		if ((g->failed && flag != &g->failed) || !take_some(g))
+		if ((g->failed && flag != &g->failed) || !guest_step(g))
 			break;
 	return *flag;
 }
@@ -400,7 +423,7 @@ bool guest_until(struct guest *g, const bool *flag)
 bool guest_until_out(struct guest *g, const char *text)
 {
 	while (!strstr(g->out, text))
-		if (g->failed || g->out_eof || !take_some(g))
+		if (g->failed || g->out_eof || !guest_step(g))
 			return false;
 	return true;
 }
@@ -413,15 +436,25 @@ void guest_start(struct guest *g)
 
 void guest_signal(struct guest *g, uint32_t id, uint32_t signo)
 {
-	struct proto_signal m = {.id = id, .signo = signo};
+	guest_signal_to(g, id, signo, PROTO_PROCESS_FIRST);
+}
+
+void guest_signal_to(struct guest *g, uint32_t id, uint32_t signo, uint32_t process)
+{
+	struct proto_signal m = {.id = id, .signo = signo, .process = process};
 
 	g->signaled = false;
 	if (proto_send(g->control, PROTO_SIGNAL, &m, sizeof(m)) < 0)
 		printf("# cannot send SIGNAL\n");
 }
 
+/* What the machine's end would have ended. */
 static void remove_group(void)
 {
+	autofd int end = openat(cgroup_base, "container/cgroup.kill", O_WRONLY | O_CLOEXEC);
+
+	if (end >= 0 && write(end, "1", 1) != 1)
+		printf("# cannot end the container\n");
 	for (int i = 0;
 		i < 200 && unlinkat(cgroup_base, "container", AT_REMOVEDIR) < 0 && errno == EBUSY;
 		i++)
@@ -435,6 +468,7 @@ int guest_end(struct guest *g)
 	close_fd(&g->control);
 	for (int i = 0; i < 3; i++)
 		close_fd(&g->stream[i]);
+	texec_forget(g);
 	for (int i = 0; i < 2500; i++) {
 		if (waitpid(g->pid, &status, WNOHANG) == g->pid) {
 			remove_group();

@@ -12,6 +12,7 @@
 
 #include "lib/gspec.h"
 #include "lib/proto.h"
+#include "tests/init/guest_exec.h"
 
 #define OUT_MAX (1u << 20)
 
@@ -20,6 +21,9 @@ extern char share_path[64];
 
 /* When set, agents first make the guest's base file system their root, as in a VM. */
 extern bool agent_in_base;
+
+/* What this machine's root may: in a sandbox not everything. */
+uint64_t harness_caps(void);
 
 /* NULL, or why this machine cannot run these tests. */
 const char *harness_open(void);
@@ -49,6 +53,9 @@ struct guest {
 	struct proto_failed fail;
 	struct proto_signaled signal;
 	struct proto_ready times;
+	int listener; /* for the streams of execs */
+	struct texec *execs[PROTO_EXECS_MAX + 8];
+	unsigned n_execs;
 };
 
 void guest_boot(struct guest *g, const struct gspec *s);
@@ -57,8 +64,14 @@ void guest_boot(struct guest *g, const struct gspec *s);
 bool guest_until(struct guest *g, const bool *flag);
 /* The same until standard output holds text. */
 bool guest_until_out(struct guest *g, const char *text);
+/* One step of taking. False: nothing can come any more. */
+bool guest_step(struct guest *g);
+/* The same for what is there now, if anything. True. */
+bool guest_poll(struct guest *g);
 void guest_start(struct guest *g);
+/* To the first process, or to another one. */
 void guest_signal(struct guest *g, uint32_t id, uint32_t signo);
+void guest_signal_to(struct guest *g, uint32_t id, uint32_t signo, uint32_t process);
 /* Closes everything; the agent must end by itself. Returns its wait status, 0 when all is well. */
 int guest_end(struct guest *g);
 

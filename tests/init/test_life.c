@@ -228,6 +228,7 @@ static void test_idle_cost(void)
 			400000,
 		"it did not spin meanwhile");
 	g.pid = -1;
+	texec_forget(&g);
 	for (int i = 0; i < 3; i++)
 		close_fd(&g.stream[i]);
 }

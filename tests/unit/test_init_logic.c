@@ -4,16 +4,18 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/stat.h>
 
-#include "init/agent.h"
 #include "init/cgroup.h"
 #include "init/child.h"
 #include "init/exec.h"
 #include "init/fail.h"
+#include "init/loop.h"
 #include "init/mounts.h"
 #include "init/namespaces.h"
 #include "init/passwd.h"
+#include "init/proc.h"
 #include "init/relay.h"
 #include "init/sys.h"
 #include "init/sysctl.h"
@@ -237,59 +239,85 @@ static void test_path_make(void)
 }
 
 static struct relay relay;
+static uint8_t relay_buf[64u << 10];
 
-static void run_relay(void)
+static void start_relay(int in[2], int out[2])
 {
-	struct pollfd pf[2];
-
-	relay_want(&relay, pf);
-	if (poll(pf, 2, 0) >= 0)
-		relay_run(&relay, pf);
+	ok(pipe2(in, O_CLOEXEC | O_NONBLOCK) == 0 && pipe2(out, O_CLOEXEC | O_NONBLOCK) == 0,
+		"pipes");
+	relay_start_take(&relay, in[0], out[1], false, relay_buf, sizeof(relay_buf));
 }
 
 static void test_relay(void)
 {
-	struct pollfd pf[2];
 	char buf[64];
 	int in[2], out[2];
 
-	ok(pipe2(in, O_CLOEXEC | O_NONBLOCK) == 0 && pipe2(out, O_CLOEXEC | O_NONBLOCK) == 0,
-		"pipes");
-	relay_start_take(&relay, in[0], out[1], false);
-	run_relay();
+	start_relay(in, out);
+	loop_turn(0);
 	ok(read(out[0], buf, sizeof(buf)) < 0 && errno == EAGAIN, "nothing from nothing");
 	ok(write(in[1], "abc", 3) == 3, "some bytes");
-	run_relay();
+	loop_turn(0);
 	ok(read(out[0], buf, sizeof(buf)) == 3 && !memcmp(buf, "abc", 3), "go through");
-	ok(fcntl(out[1], F_SETPIPE_SZ, 4096) >= 4096 && write(in[1], relay.buf, 60000) == 60000,
+	ok(fcntl(out[1], F_SETPIPE_SZ, 4096) >= 4096 && write(in[1], relay_buf, 60000) == 60000,
 		"more than fits");
-	run_relay();
-	relay_want(&relay, pf);
-	ok(pf[0].fd == -1 && pf[1].events == POLLOUT, "then the source waits");
-	close(in[1]);
-	for (int i = 0; i < 100 && relay.open; i++) {
-		run_relay();
+	loop_turn(0);
+	ok(relay.w_src.fd == -1 && relay.w_dst.events == EPOLLOUT, "then the source waits");
+	ok(write(in[1], buf, 10) == 10, "and fills");
+	relay_mark(&relay);
+	ok(!relay_past_mark(&relay), "there is more to deliver");
+	for (int i = 0; i < 2000 && !relay_past_mark(&relay); i++) {
+		ok(relay.moved < 60013, "not all is delivered");
+		loop_turn(0);
 		while (read(out[0], buf, sizeof(buf)) > 0)
 			;
 	}
-	ok(!relay.open && read(out[0], buf, 1) == 0, "the end comes after the last byte");
-	relay_want(&relay, pf);
-	ok(pf[0].fd == -1 && pf[1].fd == -1, "nothing is awaited any more");
+	eq_int(relay.moved, 60013, "past the mark once all of it is");
+	ok(relay.open, "the writer may go on");
+	ok(write(in[1], buf, 10) == 10, "which it does");
+	close(in[1]);
+	for (int i = 0; i < 100 && relay.open; i++)
+		loop_turn(0);
+	ok(!relay.open && read(out[0], buf, sizeof(buf)) == 10 && read(out[0], buf, 1) == 0,
+		"the end comes after the last byte");
+	ok(relay.w_src.fd == -1 && relay.w_dst.fd == -1, "nothing is awaited any more");
+	ok(relay_past_mark(&relay), "nothing more will come");
 	close(out[0]);
 
-	ok(pipe2(in, O_CLOEXEC | O_NONBLOCK) == 0 && pipe2(out, O_CLOEXEC | O_NONBLOCK) == 0,
-		"pipes");
-	relay_start_take(&relay, in[0], out[1], false);
+	start_relay(in, out);
+	relay_mark(&relay);
+	ok(relay_past_mark(&relay), "nothing was there to deliver");
 	close(out[0]);
-	run_relay();
+	loop_turn(0);
 	ok(!relay.open, "a reader that goes is noticed while idle");
 	signal(SIGPIPE, SIG_IGN);
 	ok(write(in[1], "x", 1) < 0 && errno == EPIPE, "and the writer is told");
 	close(in[1]);
 }
 
+/* A child may hold a descriptor of ours when we close it. */
+static void test_loop(void)
+{
+	char buf[4];
+	int in[2], out[2], held;
+
+	start_relay(in, out);
+	held = dup(in[0]);
+	ok(held >= 0, "somebody else has the source, too");
+	relay_stop(&relay);
+	ok(write(in[1], "x", 1) == 1, "which becomes readable");
+	ok(read(out[0], buf, sizeof(buf)) == 0, "the destination has ended");
+	for (int i = 0; i < 3; i++)
+		ok(loop_turn(0) == 0 && !relay.open, "nothing happens");
+	close(held);
+	close(in[1]);
+	close(out[0]);
+}
+
 int main(void)
 {
+	struct err err = ERR_INIT;
+
 	test_path_clean();
 	test_mount_flags();
 	test_mount_words();
@@ -299,6 +327,9 @@ int main(void)
 	test_passwd();
 	test_exec_find();
 	test_path_make();
-	test_relay();
+	if (ok(loop_open(&err) == 0, "the loop")) {
+		test_relay();
+		test_loop();
+	}
 	return tap_done();
 }
