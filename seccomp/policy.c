@@ -6,7 +6,6 @@
 #include <linux/seccomp.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -15,6 +14,7 @@
 #include <unistd.h>
 
 #include "lib/base.h"
+#include "lib/logline.h"
 #include "seccomp/policy_program.h"
 
 #ifndef SYS_SECCOMP
@@ -30,6 +30,7 @@
 #endif
 
 static int report_fd = -1;
+static bool report_json;
 
 /* Of the calling thread, for the report: under its filter it could not ask for either. */
 static __thread const char *thread_kind;
@@ -37,14 +38,15 @@ static __thread char thread_name[16];
 
 /* A line put together without stdio: this is a signal handler. */
 struct line {
-	char text[640];
+	char text[640]; /* with its NUL */
 	size_t len;
 };
 
 static void add(struct line *l, const char *s)
 {
-	for (; *s && l->len < sizeof(l->text); s++)
+	for (; *s && l->len < sizeof(l->text) - 1; s++)
 		l->text[l->len++] = *s;
+	l->text[l->len] = '\0';
 }
 
 static void add_number(struct line *l, uint64_t v, unsigned base)
@@ -103,38 +105,52 @@ static void describe(struct line *l, int nr, const uint64_t arg[6])
 		add(l, " == ");
 		add_number(l, (uint32_t)arg[s->must_constrain], 16);
 	}
-	add(l, " # who calls it, and why\n");
+	add(l, " # who calls it, and why");
+}
+
+/* Nobody else is to be told when it cannot be written. syscalls: clock_gettime, write */
+static void report(int nr, const uint64_t arg[6])
+{
+	char text[LOGLINE_BYTES(sizeof(((struct line *)NULL)->text))];
+	struct line l = {.len = 0};
+	struct timespec now = {0};
+	size_t len;
+
+	if (report_fd < 0)
+		return;
+	describe(&l, nr, arg);
+	clock_gettime(CLOCK_REALTIME, &now);
+	len = logline_format(text, sizeof(text), report_json, LOG_LEVEL_ERROR, &now, l.text);
+	if (write(report_fd, text, len) < 0)
+		return;
 }
 
 /*
  * The call was not made. After the report the same call is made again: SIGSYS is blocked while its
  * handler runs, and for a blocked one the kernel does what it does by default, it ends the process
  * by that signal. So the end needs no system call that the policies would have to allow.
- * syscalls: write
  */
 static void on_sigsys(int signo, siginfo_t *si, void *context)
 {
-	struct line l = {.len = 0};
 	uint64_t arg[6];
 
 	if (si->si_code == SYS_SECCOMP) {
 		registers(context, arg);
-		describe(&l, si->si_syscall, arg);
-		if (report_fd >= 0 && write(report_fd, l.text, l.len) < 0)
-			l.len = 0; /* nobody else to tell */
+		report(si->si_syscall, arg);
 		syscall(si->si_syscall, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]);
 	}
 	for (;;)
 		_exit(128 + SIGSYS); /* sent by somebody, with kill(2) */
 }
 
-int policy_init(int fd, struct err *err)
+int policy_init(int fd, bool json, struct err *err)
 {
 	struct sigaction sa = {.sa_sigaction = on_sigsys, .sa_flags = SA_SIGINFO};
 	sigset_t set;
 	int r;
 
 	report_fd = fd;
+	report_json = json;
 	sigemptyset(&set);
 	sigaddset(&set, SIGSYS);
 	r = pthread_sigmask(SIG_UNBLOCK, &set, NULL);
@@ -142,8 +158,6 @@ int policy_init(int fd, struct err *err)
 		return err_set(err, r, "cannot unblock SIGSYS");
 	if (sigaction(SIGSYS, &sa, NULL) < 0)
 		return err_set(err, errno, "cannot handle SIGSYS");
-	tzset(); /* glibc reads /etc/localtime at the first gmtime_r() or strftime(): now, not later
-		  */
 	return 0;
 }
 

@@ -10,9 +10,9 @@
 #include "seccomp/policy.h"
 #include "vmm/virtio/devices.h"
 
-int jail_init(int log_fd, struct err *err)
+int jail_init(int log_fd, bool log_json, struct err *err)
 {
-	return policy_init(log_fd >= 0 ? log_fd : STDERR_FILENO, err);
+	return policy_init(log_fd >= 0 ? log_fd : STDERR_FILENO, log_json, err);
 }
 
 /* All of the calling thread's: what it works on is open. */

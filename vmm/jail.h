@@ -3,11 +3,13 @@
 #ifndef VMM_JAIL_H
 #define VMM_JAIL_H
 
+#include <stdbool.h>
+
 #include "lib/err.h"
 
-/* Once, before any thread: forbidden system calls are reported to log_fd, or standard error if it
- * is -1. */
-int jail_init(int log_fd, struct err *err);
+/* Once, before any thread: forbidden system calls are reported to log_fd, as JSON or text, or to
+ * standard error if it is -1. */
+int jail_init(int log_fd, bool log_json, struct err *err);
 int jail_main(struct err *err);
 int jail_vcpu(struct err *err);
 /* A worker_jail_fn: the policy has the device's name. */

@@ -211,7 +211,7 @@ static int run(int config_fd, struct err *err)
 	if (r == 0)
 		r = grow_fd_table(null, err);
 	if (r == 0)
-		r = jail_init(cfg.fd[VM_FD_LOG], err);
+		r = jail_init(cfg.fd[VM_FD_LOG], cfg.flags & VM_FLAG_LOG_JSON, err);
 	if (r == 0)
 		r = build_vm(err);
 	if (r == 0)

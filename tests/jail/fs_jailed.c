@@ -101,7 +101,7 @@ int __wrap_fs_thread_enter(struct fs_thread *t, int jail_fd, struct err *err)
 
 	if (n_servers == SERVERS_MAX)
 		exit(1);
-	if (!reporting && policy_init(STDERR_FILENO, err) < 0)
+	if (!reporting && policy_init(STDERR_FILENO, false, err) < 0)
 		exit(1);
 	reporting = true;
 	*j = (struct jailed){.t = t, .jail_fd = jail_fd, .err = err};

@@ -17,7 +17,7 @@ __attribute__((constructor)) static void jail_on(void)
 {
 	struct err err = ERR_INIT;
 
-	if (policy_init(STDERR_FILENO, &err) < 0) {
+	if (policy_init(STDERR_FILENO, false, &err) < 0) {
 		fprintf(stderr, "%s\n", err.msg);
 		exit(1);
 	}
