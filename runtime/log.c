@@ -9,18 +9,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <json-c/json.h>
-
 #include "lib/fd.h"
 
-#define LINE_MAX_BYTES (2 * ERR_MSG_MAX + 4096)
+#define MSG_MAX (2 * ERR_MSG_MAX + 4096) /* an error, or the guest's last lines */
 
 static struct {
 	int fd;
 	bool json, debug;
 } state = {.fd = -1};
-
-static const char *const level_name[] = {"debug", "warning", "error"};
 
 int log_open(const char *path, const char *format, bool debug, struct err *err)
 {
@@ -47,53 +43,31 @@ bool log_is_json(void)
 	return state.json;
 }
 
-static void timestamp(char *buf, size_t cap)
+static void write_line(enum log_level level, const char *msg)
 {
-	struct timespec ts;
-	struct tm tm;
-	size_t n;
+	char line[LOGLINE_BYTES(MSG_MAX)];
+	struct timespec now = {0};
 
-	clock_gettime(CLOCK_REALTIME, &ts);
-	gmtime_r(&ts.tv_sec, &tm);
-	n = strftime(buf, cap, "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(buf + n, cap - n, ".%09ldZ", ts.tv_nsec);
+	clock_gettime(CLOCK_REALTIME, &now);
+	/* In one piece: the VMM appends to the same file. One that cannot be written has nobody to be told. */
+	(void)write_full(
+		state.fd, line, logline_format(line, sizeof(line), state.json, level, &now, msg));
 }
 
-static void write_json(enum log_level level, const char *msg, const char *when)
+/* A bundle's strings and the guest's lines are in messages: a terminal must not obey them. C1 controls are two
+ * bytes in UTF-8. */
+static void disarm(char *msg)
 {
-	struct json_object *o = json_object_new_object();
-	const char *text;
-
-	if (!o)
-		return;
-	json_object_object_add(o, "level", json_object_new_string(level_name[level]));
-	json_object_object_add(o, "msg", json_object_new_string(msg));
-	json_object_object_add(o, "time", json_object_new_string(when));
-	text = json_object_to_json_string_ext(
-		o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
-	if (text)
-		dprintf(state.fd, "%s\n", text);
-	json_object_put(o);
-}
-
-/* One line whatever is in it: the guest's log lines come through here too. */
-static void write_text(enum log_level level, const char *msg, const char *when)
-{
-	char out[2 * LINE_MAX_BYTES];
-	size_t n = 0;
-
-	for (const char *p = msg; *p; p++) {
-		if (*p == '"' || *p == '\\' || *p == '\n')
-			out[n++] = '\\';
-		out[n++] = *p == '\n' ? 'n' : (unsigned char)*p < ' ' ? '?' : *p;
-	}
-	out[n] = '\0';
-	dprintf(state.fd, "time=\"%s\" level=%s msg=\"%s\"\n", when, level_name[level], out);
+	for (unsigned char *p = (unsigned char *)msg; *p; p++)
+		if ((*p < ' ' && *p != '\n' && *p != '\t') || *p == 0x7f)
+			*p = '?';
+		else if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)
+			p[0] = p[1] = '?';
 }
 
 void log_msg(enum log_level level, const char *fmt, ...)
 {
-	char msg[LINE_MAX_BYTES], when[64];
+	char msg[MSG_MAX];
 	va_list ap;
 
 	if (level == LOG_LEVEL_DEBUG && !state.debug)
@@ -101,15 +75,11 @@ void log_msg(enum log_level level, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(msg, sizeof(msg), fmt, ap);
 	va_end(ap);
+	if (state.fd >= 0)
+		write_line(level, msg);
+	disarm(msg);
 	dprintf(STDERR_FILENO, "coracle: %s%s\n", level == LOG_LEVEL_WARNING ? "warning: " : "",
 		msg);
-	if (state.fd < 0)
-		return;
-	timestamp(when, sizeof(when));
-	if (state.json)
-		write_json(level, msg, when);
-	else
-		write_text(level, msg, when);
 }
 
 void log_warn_cb(void *arg, const char *msg)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the user is told: a line on standard error and, with --log, a line in that file, as text or
- * as one JSON object {"level","msg","time"} (the form containerd's shim and Podman read back). Only
+ * What the user is told: a line on standard error and, with --log, a line in that file (lib/logline.h has
+ * its two forms; containerd's shim and Podman read the JSON one back). Only
  * commands' main line logs; functions below return errors.
  */
 #ifndef RUNTIME_LOG_H
@@ -10,8 +10,7 @@
 #include <stdbool.h>
 
 #include "lib/err.h"
-
-enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_WARNING, LOG_LEVEL_ERROR };
+#include "lib/logline.h"
 
 /* path NULL: standard error only. format: "text" (default, NULL) or "json". */
 int log_open(const char *path, const char *format, bool debug, struct err *err);
