@@ -45,7 +45,7 @@ const struct field support_table[] = {
 	{"process.consoleSize.height", G, false, "0 to 65535"},
 	{"process.consoleSize.width", G, false, "0 to 65535"},
 	{"process.cwd", G, false, "absolute"},
-	{"process.env", G, false, "each NAME=VALUE, as in runc"},
+	{"process.env", G, false, "each NAME=VALUE; of equal names the last, as in runc"},
 	{"process.args", G, false, "at least one"},
 	{"process.commandLine", X, false, "Windows"},
 	{"process.user", G, false, ""},
