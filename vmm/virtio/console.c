@@ -22,8 +22,11 @@
 
 enum { Q_RECEIVE, Q_TRANSMIT, CONSOLE_QUEUES };
 
+/* Linux waits for each message before it sends the next, and gives a page of memory to each entry of the
+ * receive queue, which nothing is ever received on: few are enough. It is also the most buffers that a
+ * message can have. */
+#define QUEUE_SIZE  16
 #define MESSAGE_MAX 65536u /* bytes taken from one message; Linux sends a page at most */
-#define MESSAGE_IOV 16     /* buffers taken from one message; Linux sends one */
 
 struct console {
 	uint64_t dropped; /* bytes, since the last one that was told */
@@ -71,12 +74,12 @@ static bool tell_dropped(struct vdev *dev)
 }
 
 /* The first buffers of a message, MESSAGE_MAX bytes of them. */
-static int pick(const struct virtq_chain *m, struct iovec iov[MESSAGE_IOV])
+static int pick(const struct virtq_chain *m, struct iovec iov[QUEUE_SIZE])
 {
 	size_t left = MESSAGE_MAX;
 	int n = 0;
 
-	for (; n < MESSAGE_IOV && n < m->n_out && left; n++) {
+	for (; n < QUEUE_SIZE && n < m->n_out && left; n++) {
 		iov[n].iov_base = m->iov[n].iov_base;
 		iov[n].iov_len = MIN(m->iov[n].iov_len, left);
 		left -= iov[n].iov_len;
@@ -87,7 +90,7 @@ static int pick(const struct virtq_chain *m, struct iovec iov[MESSAGE_IOV])
 static void transmit(struct vdev *dev)
 {
 	struct console *c = dev->priv;
-	struct iovec iov[MESSAGE_IOV];
+	struct iovec iov[QUEUE_SIZE];
 	int n = pick(&c->chain, iov);
 	ssize_t done = 0;
 
@@ -125,7 +128,7 @@ static void console_reset(struct vdev *dev)
 const struct vdev_ops vdev_console = {
 	.name = "console",
 	.device_id = VIRTIO_ID_CONSOLE,
-	.queue_size = 64,
+	.queue_size = QUEUE_SIZE,
 	.init = console_init,
 	.release = console_release,
 	.kick = console_kick,
