@@ -113,18 +113,25 @@ static int check_reply(struct ctl_reply *reply, struct err *err)
 	return err_set(err, reply->errnum > 0 ? reply->errnum : EIO, "the VMM refused");
 }
 
-int container_request(const struct container *c, enum ctl_type type, uint32_t arg, int timeout_ms,
+int container_ask(const struct container *c, const struct ctl_request *req, int timeout_ms,
 	struct ctl_reply *ret_reply, struct err *err)
 {
-	struct ctl_request req = {.version = CTL_VERSION, .type = type, .arg = arg};
 	struct ctl_reply reply;
-	int r = transact(c, &req, timeout_ms, &reply, sizeof(reply), err);
+	int r = transact(c, req, timeout_ms, &reply, sizeof(reply), err);
 
 	if (r < 0)
 		return r;
 	if (ret_reply)
 		*ret_reply = reply;
 	return check_reply(&reply, err);
+}
+
+int container_request(const struct container *c, enum ctl_type type, uint32_t arg, int timeout_ms,
+	struct ctl_reply *ret_reply, struct err *err)
+{
+	struct ctl_request req = {.version = CTL_VERSION, .type = type, .arg = arg};
+
+	return container_ask(c, &req, timeout_ms, ret_reply, err);
 }
 
 int container_timeline(const struct container *c, struct timeline *ret, struct err *err)

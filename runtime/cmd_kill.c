@@ -11,34 +11,49 @@
 
 #define SIGNAL_WAIT_MS 5000
 
-static int deliver(struct container *c, int signo, struct err *err)
+static int send_signal(const struct container *c, int signo, bool all, struct err *err)
+{
+	const struct ctl_request req = {
+		.version = CTL_VERSION,
+		.type = CTL_SIGNAL,
+		.arg = (uint32_t)signo,
+		.flags = all ? CTL_SIGNAL_ALL : 0,
+	};
+
+	return container_ask(c, &req, SIGNAL_WAIT_MS, NULL, err);
+}
+
+/* With --all, nobody left to signal is no failure: engines say it once more when the container has ended. */
+static int not_running(bool all, struct err *err)
+{
+	*err = (struct err)ERR_INIT;
+	return all ? 0 : err_plain(err, ESRCH, "container not running");
+}
+
+static int deliver(struct container *c, int signo, bool all, struct err *err)
 {
 	int r;
 
 	if (!c->has_state || !cstate_pid_alive(&c->state))
-		return err_plain(err, ESRCH, "container not running");
+		return not_running(all, err);
 	/* Stopped but alive: its last bytes wait for a reader. SIGKILL ends that too. */
 	if (signo != SIGKILL && container_status(c) == CONTAINER_STOPPED)
-		return err_plain(err, ESRCH, "container not running");
-	r = container_request(c, CTL_SIGNAL, (uint32_t)signo, SIGNAL_WAIT_MS, NULL, err);
+		return not_running(all, err);
+	r = send_signal(c, signo, all, err);
 	if (r < 0 && !cstate_pid_alive(&c->state)) /* it ended meanwhile */
-		return signo == SIGKILL ? 0 : err_plain(err, ESRCH, "container not running");
+		return signo == SIGKILL ? 0 : not_running(all, err);
 	if (r < 0 && signo == SIGKILL) {
 		*err = (struct err)ERR_INIT;
 		return container_kill(c, err);
 	}
-	if (r == -ESRCH)
-		return err_plain(err, ESRCH, "container not running");
-	return r;
+	return r == -ESRCH ? not_running(all, err) : r;
 }
 
 int cmd_kill(const struct global *g, int argc, char **argv, struct err *err)
 {
-	/* As runc does where the container has a pid namespace of its own (here always, in the guest): the
-	 * signal goes to its first process, whose end takes the others along. */
 	bool all = false;
 	const struct option_def options[] = {
-		{"all", 'a', OPTION_FLAG, NULL, "accepted: the first process's end ends all", &all},
+		{"all", 'a', OPTION_FLAG, NULL, "to every process of the container", &all},
 	};
 	const struct usage u = {"kill [OPTION]... ID [SIGNAL]",
 		"Sends SIGNAL (name or number, default TERM) to the container's first process.",
@@ -51,7 +66,7 @@ int cmd_kill(const struct global *g, int argc, char **argv, struct err *err)
 		return first;
 	r = signal_parse(argc - first == 2 ? argv[first + 1] : "TERM", err);
 	if (r >= 0)
-		r = deliver(&c, r, err);
+		r = deliver(&c, r, all, err);
 	container_release(&c);
 	return r;
 }

@@ -71,6 +71,9 @@ int container_remove(struct container *c, struct err *err);
  * -ECONNREFUSED or -ENOENT: nobody listens; -ETIMEDOUT. ret_reply may be NULL. */
 int container_request(const struct container *c, enum ctl_type type, uint32_t arg, int timeout_ms,
 	struct ctl_reply *ret_reply, struct err *err);
+/* The same for a request with flags. */
+int container_ask(const struct container *c, const struct ctl_request *req, int timeout_ms,
+	struct ctl_reply *ret_reply, struct err *err);
 int container_timeline(const struct container *c, struct timeline *ret, struct err *err);
 
 /* The same in two halves, for a caller that waits for more than the answer. send: the socket, to be
