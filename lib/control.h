@@ -36,6 +36,8 @@ enum ctl_type {
 
 /* CTL_SIGNAL's flags */
 #define CTL_SIGNAL_ALL 0x1u /* every process of the container, not only the first */
+/* CTL_EXEC's */
+#define CTL_EXEC_IGNORE_PAUSED 0x2u /* in a paused container: it begins when that is resumed */
 
 /*
  * CTL_EXEC carries descriptors: a sealed memfd with an encoded struct gproc, then those of the
@@ -59,7 +61,7 @@ struct ctl_request {
 	uint32_t version;
 	uint32_t type; /* enum ctl_type */
 	uint32_t arg;
-	uint32_t flags; /* CTL_SIGNAL_*; else 0 */
+	uint32_t flags; /* CTL_SIGNAL_*, CTL_EXEC_*; else 0 */
 };
 static_assert(sizeof(struct ctl_request) == 16, "abi");
 

@@ -14,7 +14,7 @@
 #include "runtime/vm_size.h"
 
 #define BOOT_TIMEOUT_MS 120000
-#define LISTEN_BACKLOG  16
+#define LISTEN_BACKLOG  256 /* as many proxies of exec may come at once */
 
 static int listen_control(const struct container *c, struct err *err)
 {

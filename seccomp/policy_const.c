@@ -47,6 +47,7 @@ static const struct {
 	C(F_GETFL),
 	C(F_SETFL),
 	C(F_GETPIPE_SZ),
+	C(F_GET_SEALS),
 	C(F_DUPFD_CLOEXEC),
 	C(F_OFD_SETLK),
 	C(F_OFD_SETLKW),

@@ -10,6 +10,7 @@
 
 #include "lib/base.h"
 #include "lib/cleanup.h"
+#include "lib/fd.h"
 
 static control_token token_of(const struct control *c, const struct control_client *cl)
 {
@@ -159,34 +160,68 @@ static void accept_client(struct control *c)
 		drop(cl);
 }
 
-static void serve(struct control *c, struct control_client *cl)
+/* What a type may carry. */
+static bool well_formed(const struct control *c, const struct ctl_request *req)
+{
+	static const struct {
+		uint32_t flags;
+		unsigned fds;
+	} may[CTL_TYPES] = {
+		[CTL_SIGNAL] = {CTL_SIGNAL_ALL, 0},
+		[CTL_EXEC] = {CTL_EXEC_IGNORE_PAUSED, CTL_FDS_MAX},
+		[CTL_ASK] = {0, 1},
+	};
+
+	return req->version == CTL_VERSION && req->type >= CTL_STATE && req->type < CTL_TYPES &&
+	       !(req->flags & ~may[req->type].flags) && c->n_fds <= may[req->type].fds;
+}
+
+static void dispatch(struct control *c, struct control_client *cl, const struct ctl_request *req)
 {
 	struct ctl_reply reply = {0};
-	uint8_t buf[sizeof(struct ctl_request) + 1]; /* one more: a longer message is malformed */
-	struct ctl_request req;
-	ssize_t n = recv(cl->fd, buf, sizeof(buf), MSG_DONTWAIT);
+	bool answered;
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	if (req->type == CTL_EXEC)
+		answered = c->exec(c->opaque, &cl->fd, req, &reply);
+	else
+		answered = c->request(c->opaque, token_of(c, cl), req, &reply);
+	if (answered) {
+		send_reply(c, cl, req->type, &reply);
+	} else if (cl->fd < 0) { /* it is a proxy's connection now, in the hands of exec() */
+		drop(cl);
+	} else {
+		cl->waiting = true;
+		if (watch(c, EPOLL_CTL_MOD, cl, 0) < 0) /* hang-up only: one request at a time */
+			drop(cl);
+	}
+}
+
+static void serve(struct control *c, struct control_client *cl)
+{
+	uint8_t buf[sizeof(struct ctl_request) + 1] = {0}; /* one more: a longer one is malformed */
+	struct ctl_request req;
+	ssize_t n;
+
+	c->n_fds = 0;
+	n = recv_fds(cl->fd, buf, sizeof(buf), c->fd, CTL_FDS_MAX + 1, &c->n_fds);
+	if (n == -EAGAIN)
 		return;
-	if (n <= 0) {
+	if (n <= 0 && n != -EMSGSIZE) {
 		drop(cl);
 		return;
 	}
 	memcpy(&req, buf, sizeof(req));
-	if (n != sizeof(req) || req.version != CTL_VERSION || req.flags || req.type < CTL_STATE ||
-		req.type >= CTL_TYPES) {
+	if (n == -EMSGSIZE)
+		refuse(c, cl, EPROTO,
+			"a control request was cut: it is too long, or no descriptor is left");
+	else if (n == sizeof(req) && well_formed(c, &req))
+		dispatch(c, cl, &req);
+	else
 		refuse(c, cl, EPROTO,
 			"malformed control request: coracle and coracle-vmm are not of "
 			"the same build");
-		return;
-	}
-	if (c->request(c->opaque, token_of(c, cl), &req, &reply)) {
-		send_reply(c, cl, req.type, &reply);
-		return;
-	}
-	cl->waiting = true;
-	if (watch(c, EPOLL_CTL_MOD, cl, 0) < 0) /* hang-up only: one request at a time */
-		drop(cl);
+	for (unsigned i = 0; i < c->n_fds; i++)
+		close_fd(&c->fd[i]);
 }
 
 void control_event(struct control *c, uint64_t data)

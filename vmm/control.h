@@ -12,8 +12,9 @@
 #include <stdint.h>
 
 #include "lib/control.h"
+#include "lib/proto.h"
 
-#define CONTROL_CLIENTS_MAX 16
+#define CONTROL_CLIENTS_MAX (16 + PROTO_EXECS_MAX) /* all proxies may come at the same time */
 #define CONTROL_PAUSE_MS    1000 /* nobody is accepted for so long when there is no descriptor left */
 
 typedef uint64_t control_token; /* names one request of one client; 0: none */
@@ -31,10 +32,17 @@ struct control {
 	uint64_t arrivals;
 	uint64_t resume_ns; /* when the listener is watched again; 0: it is */
 	struct control_client client[CONTROL_CLIENTS_MAX];
+	/* What came with the request being served: the callback takes (-1) what it keeps. */
+	int fd[CTL_FDS_MAX + 1]; /* one more: too many are told from enough */
+	unsigned n_fds;
 	/* A checked request. Fills *reply (zeroed, version and phase are set after) and returns
 	 * true, or returns false: control_answer() will be called with the token. */
 	bool (*request)(void *opaque, control_token token, const struct ctl_request *req,
 		struct ctl_reply *reply);
+	/* CTL_EXEC, as request(); but false: it has taken *conn_fd (now -1, watched with its own epoll data)
+	 * and answers there itself. */
+	bool (*exec)(
+		void *opaque, int *conn_fd, const struct ctl_request *req, struct ctl_reply *reply);
 	/* For CTL_TIMELINE and every reply: */
 	enum vm_phase (*phase)(void *opaque);
 	const struct timeline *timeline;

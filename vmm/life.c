@@ -25,16 +25,6 @@
 #define CONSOLE_LAST    64 /* when the VM has died: all a pipe can hold, and a bound */
 #define PANIC_MARK      "Kernel panic - not syncing"
 
-enum life_event {
-	EV_GUEST,
-	EV_VSOCK,
-	EV_CONSOLE,
-	EV_VCPU,
-	EV_SIGNAL,
-	EV_FAULT,
-	EV_CONTROL /* and on: clients */
-};
-
 /* What goes on to the container's process. Not: what the kernel sends for a bug of our own (SEGV,
  * BUS, FPE, ILL, TRAP, SYS, ABRT), what cannot be caught, and SIGURG, which kicks vCPUs. */
 static void forwarded_signals(sigset_t *set)
@@ -68,6 +58,16 @@ static int watch(struct life *l, int fd, uint64_t data, struct err *err)
 
 	if (epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0)
 		return err_set(err, errno, "cannot watch a descriptor");
+	return 0;
+}
+
+/* The worker at the other end does not wait for us, and the main loop not for it. */
+static int set_nonblock(int fd, struct err *err)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return err_set(err, errno, "cannot prepare the vsock device's socket");
 	return 0;
 }
 
@@ -124,7 +124,7 @@ static int bind_streams(struct life *l, struct err *err)
 	return r;
 }
 
-static enum vm_phase phase(void *opaque)
+enum vm_phase life_phase(const struct life *l)
 {
 	static const enum vm_phase of[] = {
 		[LIFE_BOOTING] = VM_BOOTING,
@@ -134,9 +134,21 @@ static enum vm_phase phase(void *opaque)
 		[LIFE_RUNNING] = VM_RUNNING,
 		[LIFE_DRAINING] = VM_STOPPED,
 	};
-	const struct life *l = opaque;
 
 	return l->ended ? VM_STOPPED : of[l->state];
+}
+
+static enum vm_phase phase(void *opaque)
+{
+	return life_phase(opaque);
+}
+
+static bool exec_request(
+	void *opaque, int *conn_fd, const struct ctl_request *req, struct ctl_reply *reply)
+{
+	struct life *l = opaque;
+
+	return life_exec_request(l, conn_fd, req, l->control.fd, l->control.n_fds, reply);
 }
 
 static void guest_line(void *opaque, const char *line)
@@ -161,12 +173,14 @@ int life_init(struct life *l, const struct vm_config *cfg, const struct life_fds
 	l->faults = fds->faults;
 	l->report_fd = cfg->fd[VM_FD_REPORT];
 	l->guest_fd = l->signal_fd = -1;
+	life_exec_init(l);
 	l->start_ms = LIFE_START_MS;
 	l->tl = *tl;
 	log_init(&l->log, cfg->fd[VM_FD_LOG], cfg->flags & VM_FLAG_LOG_JSON);
 	l->guestlog.on_line = guest_line;
 	l->guestlog.opaque = l;
 	l->control.request = life_request;
+	l->control.exec = exec_request;
 	l->control.phase = phase;
 	l->control.timeline = &l->tl;
 	l->control.opaque = l;
@@ -177,7 +191,9 @@ int life_init(struct life *l, const struct vm_config *cfg, const struct life_fds
 	l->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (l->signal_fd < 0)
 		return err_set(err, errno, "cannot receive signals");
-	r = bind_streams(l, err);
+	r = set_nonblock(l->vsock_fd, err);
+	if (r == 0)
+		r = bind_streams(l, err);
 	if (r == 0)
 		r = watch(l, l->guest_fd, EV_GUEST, err);
 	if (r == 0)
@@ -208,6 +224,7 @@ void life_end(struct life *l, uint32_t status)
 	timeline_mark(&l->tl, TL_END);
 	faultlog_tell(l->faults, &l->log);
 	snprintf(reply.text, sizeof(reply.text), "the container has ended");
+	life_exec_end(l, NULL);
 	control_end(&l->control, &reply);
 	report_send(l->report_fd, VMM_ENDED, NULL, status, NULL, &l->tl);
 }
@@ -227,6 +244,7 @@ void life_fail(struct life *l, uint32_t status, const struct err *err, bool with
 	timeline_mark(&l->tl, TL_END);
 	faultlog_tell(l->faults, &l->log); /* it may be why */
 	snprintf(reply.text, sizeof(reply.text), "%.*s", CTL_TEXT_MAX - 1, err->msg);
+	life_exec_end(l, &reply);
 	control_end(&l->control, &reply);
 	report_send(l->report_fd, ready ? VMM_ENDED : VMM_FAILED, err, status,
 		with_log ? &l->guestlog : NULL, &l->tl);
@@ -241,19 +259,46 @@ void life_fail(struct life *l, uint32_t status, const struct err *err, bool with
 	}
 }
 
+/* When it is answered, the drains of exec'd processes have been: their proxies know the status. */
+static void drain_all(struct life *l)
+{
+	struct vsock_cmd cmd = {.type = VSOCK_CMD_DRAIN, .id = ++l->next_id};
+	int r = send_fds(l->vsock_fd, &cmd, sizeof(cmd), NULL, 0);
+
+	l->drain_id = cmd.id;
+	l->drain_due = r == -EAGAIN;
+	if (l->drain_due)
+		life_watch_vsock(l, true);
+	else if (r < 0)
+		life_end(l, l->status);
+}
+
+void life_watch_vsock(struct life *l, bool room)
+{
+	struct epoll_event ev = {.events = EPOLLIN | (room ? EPOLLOUT : 0), .data.u64 = EV_VSOCK};
+
+	/* It was added by life_init(), with the same arguments. */
+	BUG_ON(epoll_ctl(l->epoll_fd, EPOLL_CTL_MOD, l->vsock_fd, &ev) < 0);
+	l->vsock_full = room;
+}
+
+static void vsock_room(struct life *l)
+{
+	life_watch_vsock(l, false);
+	life_exec_vsock_room(l);
+	if (l->drain_due && !l->vsock_full)
+		drain_all(l);
+}
+
 void life_drain(struct life *l, uint32_t status)
 {
-	struct vsock_cmd cmd = {.type = VSOCK_CMD_DRAIN};
-
 	l->deadline_ns[DEADLINE_START] = 0;
 	l->state = LIFE_DRAINING;
 	l->status = status;
 	/* All the guest sent is in the device's hands: EXITED came through the same queue after it.
 	 */
 	vcpus_hold(l->vcpus);
-	cmd.id = l->drain_id = ++l->next_id;
-	if (send(l->vsock_fd, &cmd, sizeof(cmd), MSG_DONTWAIT | MSG_NOSIGNAL) != sizeof(cmd))
-		life_end(l, status);
+	drain_all(l);
 }
 
 /* Events */
@@ -299,7 +344,8 @@ static void read_vsock(struct life *l)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n == sizeof(reply)) {
-		if (l->state == LIFE_DRAINING && reply.id == l->drain_id)
+		if (!life_exec_vsock(l, &reply) && l->state == LIFE_DRAINING &&
+			reply.id == l->drain_id)
 			life_end(l, l->status);
 		return;
 	}
@@ -345,9 +391,22 @@ static void handle(struct life *l, const struct epoll_event *ev)
 {
 	uint64_t count;
 
+	if (ev->data.u64 >= EV_EXEC) {
+		life_exec_conn(l, (uint32_t)(ev->data.u64 - EV_EXEC), ev->events);
+		return;
+	}
 	switch (ev->data.u64) {
-	case EV_GUEST: life_guest_event(l); break;
-	case EV_VSOCK: read_vsock(l); break;
+	case EV_GUEST:
+		if (ev->events & EPOLLOUT)
+			life_guest_room(l);
+		life_guest_event(l);
+		break;
+	case EV_VSOCK:
+		if (ev->events & EPOLLOUT)
+			vsock_room(l);
+		if (!l->ended)
+			read_vsock(l);
+		break;
 	case EV_CONSOLE: read_console(l, CONSOLE_TURN); break;
 	case EV_VCPU:
 		if (read(l->vcpu_fd, &count, sizeof(count)) == sizeof(count))
@@ -405,6 +464,7 @@ static int wait_ms(const struct life *l)
 	uint64_t next = MIN(life_next_signal_ns(l), control_next_ns(&l->control));
 	uint64_t now = timeline_now();
 
+	next = MIN(next, life_exec_next_ns(l));
 	for (unsigned d = 0; d < DEADLINES; d++)
 		if (l->deadline_ns[d])
 			next = MIN(next, l->deadline_ns[d]);
@@ -425,6 +485,7 @@ static void check_deadlines(struct life *l)
 			expired(l, (enum life_deadline)d);
 		}
 	life_expire_signals(l, now);
+	life_exec_expire(l, now);
 	control_tick(&l->control, now);
 }
 

@@ -28,6 +28,7 @@
 #include "vmm/control.h"
 #include "vmm/faultlog.h"
 #include "vmm/guestlog.h"
+#include "vmm/life_exec.h"
 #include "vmm/log.h"
 #include "vmm/vcpu.h"
 
@@ -76,6 +77,10 @@ struct life {
 	bool ready_reported;
 	bool killed; /* SIGKILL was sent: without the guest's word the end is 137 */
 	bool ended;
+	bool guest_full; /* the guest's channel, the vsock device's socket, takes no message now */
+	bool vsock_full;
+	bool paused;
+	bool drain_due;    /* life_drain()'s command is not sent yet */
 	uint32_t start_ms; /* LIFE_START_MS; tests have less time */
 	uint32_t status;   /* while draining: the container's; once ended: the VMM's */
 	uint32_t drain_id;
@@ -88,6 +93,7 @@ struct life {
 	struct guestlog guestlog;
 	struct faultlog *faults;
 	struct control control;
+	struct execs execs;
 	struct proto_rx rx;
 };
 

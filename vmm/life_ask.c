@@ -9,10 +9,7 @@
 
 #include "lib/base.h"
 
-#define SIGNAL_MAX 64
-
-__attribute__((format(printf, 3, 4))) static bool answer(
-	struct ctl_reply *reply, int errnum, const char *fmt, ...)
+bool life_answer(struct ctl_reply *reply, int errnum, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -81,13 +78,13 @@ static bool forward(struct life *l, uint32_t signo, control_token token, struct 
 	int r;
 
 	if (token && !s)
-		return answer(reply, EAGAIN, "too many signals wait for the guest");
+		return life_answer(reply, EAGAIN, "too many signals wait for the guest");
 	if (!++l->next_id)
 		l->next_id = 1;
 	m.id = htole32(l->next_id);
 	r = life_send(l, PROTO_SIGNAL, &m, sizeof(m));
 	if (r < 0)
-		return answer(reply, -r, "the guest does not take signals");
+		return life_answer(reply, -r, "the guest does not take signals");
 	if (!s)
 		return true;
 	*s = (struct life_signal){
@@ -117,7 +114,7 @@ static bool deliver(struct life *l, uint32_t signo, control_token token, struct 
 			life_end(l, l->status);
 			return true;
 		}
-		return answer(reply, ESRCH, "the container has ended");
+		return life_answer(reply, ESRCH, "the container has ended");
 	}
 	BUG_ON(true);
 }
@@ -125,12 +122,12 @@ static bool deliver(struct life *l, uint32_t signo, control_token token, struct 
 static bool start(struct life *l, control_token token, struct ctl_reply *reply)
 {
 	if (l->state == LIFE_BOOTING || l->state == LIFE_PREPARING)
-		return answer(reply, EAGAIN, "the container is not created yet");
+		return life_answer(reply, EAGAIN, "the container is not created yet");
 	if (l->state != LIFE_CREATED)
-		return answer(reply, EALREADY, "the container has been started already");
+		return life_answer(reply, EALREADY, "the container has been started already");
 	timeline_mark(&l->tl, TL_EXEC_ASKED);
 	if (life_send(l, PROTO_START, NULL, 0) < 0)
-		return answer(reply, EPIPE, "the guest does not answer");
+		return life_answer(reply, EPIPE, "the guest does not answer");
 	life_set_deadline(l, DEADLINE_START, l->start_ms);
 	l->state = LIFE_STARTING;
 	l->start_token = token;
@@ -142,9 +139,10 @@ static bool start(struct life *l, control_token token, struct ctl_reply *reply)
 static bool keep(struct life *l, struct ctl_reply *reply)
 {
 	if (l->state < LIFE_CREATED)
-		return answer(reply, EAGAIN, "the container is not created yet");
+		return life_answer(reply, EAGAIN, "the container is not created yet");
 	if (prctl(PR_SET_PDEATHSIG, 0) < 0)
-		return answer(reply, errno, "cannot outlive the command that made the container");
+		return life_answer(
+			reply, errno, "cannot outlive the command that made the container");
 	return true;
 }
 
@@ -157,7 +155,7 @@ bool life_request(
 	case CTL_START: return start(l, token, reply);
 	case CTL_SIGNAL:
 		if (req->arg > SIGNAL_MAX)
-			return answer(reply, EINVAL, "no signal has number %u", req->arg);
+			return life_answer(reply, EINVAL, "no signal has number %u", req->arg);
 		return deliver(l, req->arg, token, reply);
 	case CTL_KEEP: return keep(l, reply);
 	case CTL_STATE:
@@ -167,7 +165,7 @@ bool life_request(
 	case CTL_PAUSE:
 	case CTL_RESUME:
 	case CTL_ASK:
-	case CTL_EVENTS: return answer(reply, EOPNOTSUPP, "not in this version");
+	case CTL_EVENTS: return life_answer(reply, EOPNOTSUPP, "not in this version");
 	case CTL_TYPES: break;
 	}
 	BUG_ON(true); /* control.c has checked the type */
@@ -190,7 +188,7 @@ void life_signaled(struct life *l, uint32_t id, int32_t errnum)
 		if (s->id != id)
 			continue;
 		if (errnum)
-			answer(&reply, errnum > 0 && errnum < 4096 ? errnum : EIO,
+			life_answer(&reply, errnum > 0 && errnum < 4096 ? errnum : EIO,
 				errnum == ESRCH ? "the container's process has ended"
 						: "the guest could not deliver the signal");
 		control_answer(&l->control, s->token, &reply);
@@ -207,7 +205,7 @@ void life_expire_signals(struct life *l, uint64_t now_ns)
 
 		if (!s->id || s->until_ns > now_ns)
 			continue;
-		answer(&reply, ETIMEDOUT, "the guest did not answer within %u s",
+		life_answer(&reply, ETIMEDOUT, "the guest did not answer within %u s",
 			LIFE_ANSWER_MS / 1000);
 		control_answer(&l->control, s->token, &reply);
 		s->id = 0;

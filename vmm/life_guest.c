@@ -15,6 +15,15 @@
 
 #define STATUS_MAX 255
 
+static void watch_guest(struct life *l, bool room)
+{
+	struct epoll_event ev = {.events = EPOLLIN | (room ? EPOLLOUT : 0), .data.u64 = EV_GUEST};
+
+	/* It was added by life_init(), with the same arguments. */
+	BUG_ON(epoll_ctl(l->epoll_fd, EPOLL_CTL_MOD, l->guest_fd, &ev) < 0);
+	l->guest_full = room;
+}
+
 int life_send(struct life *l, enum proto_type type, const void *payload, uint32_t len)
 {
 	uint8_t frame[sizeof(struct proto_hdr) + 64];
@@ -29,9 +38,19 @@ int life_send(struct life *l, enum proto_type type, const void *payload, uint32_
 		memcpy(frame + sizeof(h), payload, len);
 	/* A Unix stream takes so small a message whole or not at all. */
 	n = send(l->guest_fd, frame, sizeof(h) + len, MSG_DONTWAIT | MSG_NOSIGNAL);
-	if (n < 0)
-		return errno == EAGAIN ? -EAGAIN : -EPIPE;
-	return (size_t)n == sizeof(h) + len ? 0 : -EPIPE;
+	if (n < 0 && errno == EAGAIN) {
+		watch_guest(l, true);
+		return -EAGAIN;
+	}
+	return n >= 0 && (size_t)n == sizeof(h) + len ? 0 : -EPIPE;
+}
+
+void life_guest_room(struct life *l)
+{
+	if (l->guest_fd < 0)
+		return;
+	watch_guest(l, false);
+	life_exec_guest_room(l);
 }
 
 static void broken(struct life *l, const char *what)
@@ -109,32 +128,37 @@ static void on_started(struct life *l, const void *payload)
 	l->start_token = 0;
 }
 
+void life_read_failed(const void *payload, struct proto_failed *ret)
+{
+	memcpy(ret, payload, sizeof(*ret));
+	ret->errnum = (int32_t)le32toh((uint32_t)ret->errnum);
+	if (ret->errnum <= 0 || ret->errnum > 4095)
+		ret->errnum = EIO;
+	ret->exit_status = le32toh(ret->exit_status);
+	if (!ret->exit_status || ret->exit_status > STATUS_MAX)
+		ret->exit_status = 1;
+	ret->text[sizeof(ret->text) - 1] = '\0';
+	if (!ret->text[0])
+		snprintf(ret->text, sizeof(ret->text), "the guest gave no reason");
+	for (char *p = ret->text; *p; p++) /* it goes to terminals and logs */
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			*p = '?';
+}
+
 /* The container cannot be prepared or its program not executed: the guest says why. */
 static void on_failed(struct life *l, const void *payload)
 {
 	struct err err = ERR_INIT;
 	struct proto_failed m;
-	uint32_t status;
-	int errnum;
 
-	memcpy(&m, payload, sizeof(m));
 	if (l->state != LIFE_PREPARING && l->state != LIFE_BOOTING && l->state != LIFE_STARTING) {
 		broken(l, "FAILED out of turn");
 		return;
 	}
-	m.text[sizeof(m.text) - 1] = '\0';
-	for (char *p = m.text; *p; p++) /* it goes to terminals and logs */
-		if ((unsigned char)*p < ' ' || *p == 0x7f)
-			*p = '?';
-	errnum = (int)le32toh((uint32_t)m.errnum);
-	status = le32toh(m.exit_status);
-	if (errnum <= 0 || errnum > 4095)
-		errnum = EIO;
-	if (!status || status > STATUS_MAX)
-		status = 1;
-	err_plain(&err, errnum, "%s", m.text[0] ? m.text : "the guest gave no reason");
-	err.exit_status = (int)status;
-	life_fail(l, status, &err, false);
+	life_read_failed(payload, &m);
+	err_plain(&err, m.errnum, "%s", m.text);
+	err.exit_status = (int)m.exit_status;
+	life_fail(l, m.exit_status, &err, false);
 }
 
 static void on_signaled(struct life *l, const void *payload)
@@ -170,6 +194,13 @@ static void handle_frame(struct life *l, const struct proto_frame *f)
 	case PROTO_FAILED: on_failed(l, f->payload); break;
 	case PROTO_SIGNALED: on_signaled(l, f->payload); break;
 	case PROTO_EXITED: on_exited(l, f->payload); break;
+	case PROTO_EXEC_STARTED:
+	case PROTO_EXEC_FAILED:
+	case PROTO_EXEC_EXITED:
+	case PROTO_EXEC_CLOSED:
+		if (!life_exec_frame(l, f))
+			broken(l, "a message about an exec'd process out of turn");
+		break;
 	default: broken(l, "a message that only the host sends"); break;
 	}
 }
@@ -179,6 +210,7 @@ static void channel_closed(struct life *l)
 {
 	epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, l->guest_fd, NULL);
 	close_fd(&l->guest_fd);
+	l->guest_full = false;
 	if (l->state == LIFE_DRAINING)
 		return;
 	if (l->killed)

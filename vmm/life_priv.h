@@ -6,7 +6,24 @@
 
 #include "vmm/life.h"
 
+#define SIGNAL_MAX 64
+
+/* Data of epoll's events. */
+enum life_event {
+	EV_GUEST,
+	EV_VSOCK,
+	EV_CONSOLE,
+	EV_VCPU,
+	EV_SIGNAL,
+	EV_FAULT,
+	EV_CONTROL /* and on: clients */
+};
+#define EV_EXEC (1ull << 32) /* and on: life_exec.c's slots */
+
 /* life.c */
+enum vm_phase life_phase(const struct life *l);
+/* Waits for room in the vsock device's socket, to go on in life_exec_vsock_room(). */
+void life_watch_vsock(struct life *l, bool room);
 void life_set_deadline(
 	struct life *l, enum life_deadline d, uint32_t ms); /* keeps an earlier one */
 /* The container has ended: report, answer whoever waits. The loop ends with `status`. */
@@ -18,10 +35,18 @@ void life_drain(struct life *l, uint32_t status);
 
 /* life_guest.c */
 void life_guest_event(struct life *l);
-/* Sends a frame without ever waiting. 0, -EAGAIN (the guest does not read), -EPIPE. */
+/* Sends a frame without ever waiting. 0, -EAGAIN (the guest does not read; life_exec_guest_room() is called
+ * once it does), -EPIPE. */
 int life_send(struct life *l, enum proto_type type, const void *payload, uint32_t len);
+void life_guest_room(struct life *l);
+/* A FAILED of the guest made fit to be shown: host's byte order, errnum and status as they should be, text
+ * printable and not empty. */
+void life_read_failed(const void *payload, struct proto_failed *ret);
 
 /* life_ask.c */
+/* Fills in why not; true. */
+__attribute__((format(printf, 3, 4))) bool life_answer(
+	struct ctl_reply *reply, int errnum, const char *fmt, ...);
 bool life_request(
 	void *opaque, control_token token, const struct ctl_request *req, struct ctl_reply *reply);
 void life_host_signal(struct life *l, uint32_t signo); /* a signal to the VMM's own pid */

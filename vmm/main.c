@@ -11,9 +11,11 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "lib/base.h"
 #include "lib/cleanup.h"
 #include "lib/err.h"
 #include "lib/vm_config.h"
@@ -26,7 +28,8 @@
 #include "vmm/vcpu.h"
 #include "vmm/vm.h"
 
-#define FD_TABLE_SIZE 256 /* our own are some 70, and clients of the control socket */
+/* Our own are some 70; clients of the control socket; five of each exec'd process. */
+#define FD_TABLE_SIZE 2048
 
 /* Everything there is one of. Static: the stack stays small and nothing is allocated for it. */
 static struct vm_config cfg;
@@ -113,10 +116,19 @@ static int leave_streams(int null, struct err *err)
  */
 static int grow_fd_table(int any_fd, struct err *err)
 {
-	int fd = fcntl(any_fd, F_DUPFD_CLOEXEC, FD_TABLE_SIZE - 1);
+	struct rlimit rl;
+	int size, fd;
 
+	if (getrlimit(RLIMIT_NOFILE, &rl) < 0)
+		return err_set(err, errno, "cannot get the limit of descriptors");
+	rl.rlim_cur = rl.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &rl) < 0)
+		return err_set(err, errno, "cannot raise the limit of descriptors");
+	/* With less, fewer clients and exec'd processes are taken at a time. */
+	size = (int)MIN(rl.rlim_max, (rlim_t)FD_TABLE_SIZE);
+	fd = fcntl(any_fd, F_DUPFD_CLOEXEC, size - 1);
 	if (fd < 0)
-		return err_set(err, errno, "cannot use %d descriptors", FD_TABLE_SIZE);
+		return err_set(err, errno, "cannot use %d descriptors", size);
 	close(fd);
 	return 0;
 }

@@ -27,6 +27,8 @@ static void *play_device(void *arg)
 	while (recv_fds(w->vsock_dev, &cmd, sizeof(cmd), fds, 4, &n) == sizeof(cmd)) {
 		struct vsock_cmd_reply reply = {.id = cmd.id};
 
+		if (w->command && w->command(w, &cmd, fds, n))
+			continue;
 		if (cmd.type == VSOCK_CMD_DRAIN && !w->drain_at_once) {
 			__atomic_store_n(&w->drain_id, cmd.id, __ATOMIC_SEQ_CST);
 			continue;

@@ -15,6 +15,7 @@
 #include <sys/un.h>
 
 #include "vmm/life.h"
+#include "vmm/virtio/devices.h"
 
 #define WORLD_WAIT_MS 20000
 
@@ -29,6 +30,10 @@ struct world {
 	struct faultlog faults;    /* of one device, "toy", */
 	struct vdev_shared shared; /* which fails by vdev_fail() */
 	unsigned binds;
+	/* Plays the vsock device for a command before the harness does; true: done with it, and its
+	 * descriptors. In the device's thread. */
+	bool (*command)(struct world *w, const struct vsock_cmd *cmd, const int *fds, unsigned n);
+	void *opaque;
 	bool drain_at_once;
 	uint32_t drain_id;
 	pthread_t device, main;
