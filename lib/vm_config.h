@@ -39,7 +39,8 @@ enum vm_fd {
 /* vm_config.flags */
 #define VM_FLAG_DEBUG    0x1u /* verbose guest kernel, VMM messages in the log */
 #define VM_FLAG_LOG_JSON 0x2u /* VM_FD_LOG takes JSON lines as runc's --log-format=json */
-#define VM_FLAGS_ALL     0x3u
+#define VM_FLAG_TERMINAL 0x4u /* streams 0 and 1 are a terminal in raw mode, there is no 2 (vmm/life_tty.h) */
+#define VM_FLAGS_ALL     0x7u
 
 struct vm_config {
 	uint32_t magic, version, size, flags;

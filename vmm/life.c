@@ -111,7 +111,7 @@ static int bind_streams(struct life *l, struct err *err)
 		{PROTO_PORT_STDERR, VSOCK_BIND_RX},
 	};
 	autofd int theirs = -1;
-	int s[2], both[2], r;
+	int s[2], both[2], streams = ARRAY_SIZE(stdio), r;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, s) < 0)
 		return err_set(err, errno, "cannot make the control channel");
@@ -119,7 +119,9 @@ static int bind_streams(struct life *l, struct err *err)
 	theirs = s[1];
 	both[0] = both[1] = theirs;
 	r = bind_port(l, PROTO_PORT_CONTROL, VSOCK_BIND_RX | VSOCK_BIND_TX, both, 2, err);
-	for (int fd = 0; r == 0 && fd < (int)ARRAY_SIZE(stdio); fd++)
+	if (l->cfg->flags & VM_FLAG_TERMINAL)
+		streams = STDERR_FILENO;
+	for (int fd = 0; r == 0 && fd < streams; fd++)
 		r = bind_port(l, stdio[fd].port, stdio[fd].flags, &fd, 1, err);
 	return r;
 }
@@ -172,7 +174,7 @@ int life_init(struct life *l, const struct vm_config *cfg, const struct life_fds
 	l->vcpu_fd = fds->vcpu;
 	l->faults = fds->faults;
 	l->report_fd = cfg->fd[VM_FD_REPORT];
-	l->guest_fd = l->signal_fd = -1;
+	l->guest_fd = l->signal_fd = l->tty_fd = -1;
 	life_exec_init(l);
 	l->start_ms = LIFE_START_MS;
 	l->tl = *tl;
@@ -192,6 +194,8 @@ int life_init(struct life *l, const struct vm_config *cfg, const struct life_fds
 	if (l->signal_fd < 0)
 		return err_set(err, errno, "cannot receive signals");
 	r = set_nonblock(l->vsock_fd, err);
+	if (r == 0)
+		r = life_tty_init(l, err);
 	if (r == 0)
 		r = bind_streams(l, err);
 	if (r == 0)

@@ -72,6 +72,7 @@ struct life {
 	int console_fd; /* read end of the guest log's pipe, borrowed */
 	int vcpu_fd;    /* eventfd, borrowed */
 	int signal_fd;
+	int tty_fd;    /* our controlling terminal: the container's; -1: none */
 	int report_fd; /* -1: none, or the parent has gone */
 	enum life_state state;
 	bool ready_reported;
@@ -80,9 +81,11 @@ struct life {
 	bool guest_full; /* the guest's channel, the vsock device's socket, takes no message now */
 	bool vsock_full;
 	bool paused;
-	bool drain_due;    /* life_drain()'s command is not sent yet */
-	uint32_t start_ms; /* LIFE_START_MS; tests have less time */
-	uint32_t status;   /* while draining: the container's; once ended: the VMM's */
+	bool size_due;       /* the terminal's size is not sent yet */
+	bool drain_due;      /* life_drain()'s command is not sent yet */
+	uint32_t start_ms;   /* LIFE_START_MS; tests have less time */
+	uint32_t status;     /* while draining: the container's; once ended: the VMM's */
+	uint16_t rows, cols; /* of the terminal, when size_due */
 	uint32_t drain_id;
 	uint32_t next_id;
 	uint64_t deadline_ns[DEADLINES]; /* 0: not set */

@@ -52,9 +52,9 @@ static bool signal_before_start(struct life *l, uint32_t signo)
 	return true;
 }
 
-static bool kill_now(struct life *l)
+static bool kill_now(struct life *l, uint32_t process)
 {
-	struct proto_signal m = {.id = 0, .signo = htole32(SIGKILL)};
+	struct proto_signal m = {.signo = htole32(SIGKILL), .process = htole32(process)};
 
 	l->killed = true;
 	life_set_deadline(l, DEADLINE_KILL, LIFE_KILL_GRACE_MS);
@@ -71,10 +71,11 @@ static struct life_signal *free_signal(struct life *l)
 	return NULL;
 }
 
-static bool forward(struct life *l, uint32_t signo, control_token token, struct ctl_reply *reply)
+static bool forward(struct life *l, uint32_t signo, uint32_t process, control_token token,
+	struct ctl_reply *reply)
 {
 	struct life_signal *s = token ? free_signal(l) : NULL;
-	struct proto_signal m = {.signo = htole32(signo)};
+	struct proto_signal m = {.signo = htole32(signo), .process = htole32(process)};
 	int r;
 
 	if (token && !s)
@@ -96,7 +97,8 @@ static bool forward(struct life *l, uint32_t signo, control_token token, struct 
 }
 
 /* True: answered in *reply. False: SIGNALED will answer the token. */
-static bool deliver(struct life *l, uint32_t signo, control_token token, struct ctl_reply *reply)
+static bool deliver(struct life *l, uint32_t signo, uint32_t process, control_token token,
+	struct ctl_reply *reply)
 {
 	switch (l->state) {
 	case LIFE_BOOTING:
@@ -107,8 +109,8 @@ static bool deliver(struct life *l, uint32_t signo, control_token token, struct 
 		if (!signo)
 			return true;
 		if (signo == SIGKILL)
-			return kill_now(l);
-		return forward(l, signo, token, reply);
+			return kill_now(l, process);
+		return forward(l, signo, process, token, reply);
 	case LIFE_DRAINING:
 		if (signo == SIGKILL) { /* a reader that does not read must not keep the VM */
 			life_end(l, l->status);
@@ -156,16 +158,18 @@ bool life_request(
 	case CTL_SIGNAL:
 		if (req->arg > SIGNAL_MAX)
 			return life_answer(reply, EINVAL, "no signal has number %u", req->arg);
-		return deliver(l, req->arg, token, reply);
+		return deliver(l, req->arg,
+			req->flags & CTL_SIGNAL_ALL ? PROTO_PROCESS_ALL : PROTO_PROCESS_FIRST,
+			token, reply);
 	case CTL_KEEP: return keep(l, reply);
 	case CTL_STATE:
 	case CTL_TIMELINE: return true;
-	case CTL_EXEC:
-	case CTL_RESIZE:
+	case CTL_RESIZE: return life_tty_request(l, req->arg, reply);
 	case CTL_PAUSE:
 	case CTL_RESUME:
 	case CTL_ASK:
 	case CTL_EVENTS: return life_answer(reply, EOPNOTSUPP, "not in this version");
+	case CTL_EXEC: /* life_exec.c has it */
 	case CTL_TYPES: break;
 	}
 	BUG_ON(true); /* control.c has checked the type */
@@ -175,7 +179,10 @@ void life_host_signal(struct life *l, uint32_t signo)
 {
 	struct ctl_reply nobody = {0};
 
-	(void)deliver(l, signo, 0, &nobody);
+	if (signo == SIGWINCH && l->tty_fd >= 0)
+		life_tty_changed(l); /* which signals the process, if the size is another */
+	else
+		(void)deliver(l, signo, PROTO_PROCESS_FIRST, 0, &nobody);
 }
 
 void life_signaled(struct life *l, uint32_t id, int32_t errnum)

@@ -50,6 +50,7 @@ void life_guest_room(struct life *l)
 	if (l->guest_fd < 0)
 		return;
 	watch_guest(l, false);
+	life_tty_push(l);
 	life_exec_guest_room(l);
 }
 
@@ -126,6 +127,7 @@ static void on_started(struct life *l, const void *payload)
 	l->state = LIFE_RUNNING;
 	control_answer(&l->control, l->start_token, &reply);
 	l->start_token = 0;
+	life_tty_changed(l); /* a change may have come too early */
 }
 
 void life_read_failed(const void *payload, struct proto_failed *ret)

@@ -5,6 +5,7 @@
 #define VMM_LIFE_PRIV_H
 
 #include "vmm/life.h"
+#include "vmm/life_tty.h"
 
 #define SIGNAL_MAX 64
 

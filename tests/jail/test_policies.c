@@ -266,6 +266,7 @@ static void use_main(void)
 {
 	struct epoll_event ev = {.events = EPOLLIN};
 	socklen_t len = sizeof(struct ucred);
+	struct winsize ws;
 	struct iovec iov = {page, 10};
 	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
 	struct ucred cred;
@@ -273,6 +274,7 @@ static void use_main(void)
 	use_worker();
 	need(sendmsg(pair[0], &msg, MSG_NOSIGNAL) == 10 && recvmsg(pair[1], &msg, 0) == 10, 18);
 	need(fcntl(mem_fd, F_GET_SEALS) >= 0, 19);
+	need(ioctl(pipe_fd[0], TIOCGWINSZ, &ws) < 0 && errno == ENOTTY, 17);
 	need(epoll_ctl(epoll_fd, EPOLL_CTL_ADD, pair[0], &ev) == 0, 20);
 	need(accept4(pair[0], NULL, NULL, SOCK_CLOEXEC) < 0 && errno == EINVAL, 21);
 	need(getsockopt(pair[0], SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0, 22);

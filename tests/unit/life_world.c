@@ -57,6 +57,11 @@ static void *play_main(void *arg)
 
 void world_make(struct world *w, uint32_t boot_timeout_ms)
 {
+	world_make_with(w, boot_timeout_ms, 0);
+}
+
+void world_make_with(struct world *w, uint32_t boot_timeout_ms, uint32_t flags)
+{
 	static unsigned count;
 	struct timeline tl = {.ns = {1}};
 	struct err err = ERR_INIT;
@@ -73,6 +78,7 @@ void world_make(struct world *w, uint32_t boot_timeout_ms)
 	for (unsigned i = 0; i < VM_FDS; i++)
 		w->cfg.fd[i] = -1;
 	w->cfg.boot_timeout_ms = boot_timeout_ms;
+	w->cfg.flags = flags;
 	w->cfg.fd[VM_FD_CONTROL] = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0);
 	BUG_ON(bind(w->cfg.fd[VM_FD_CONTROL], (struct sockaddr *)&w->addr, sizeof(w->addr)) < 0);
 	BUG_ON(listen(w->cfg.fd[VM_FD_CONTROL], 64) < 0);
@@ -126,6 +132,8 @@ int world_end(struct world *w)
 	close(w->cfg.fd[VM_FD_CONTROL]);
 	close(w->life.epoll_fd);
 	close(w->life.signal_fd);
+	if (w->life.tty_fd >= 0)
+		close(w->life.tty_fd);
 	if (w->life.guest_fd >= 0)
 		close(w->life.guest_fd);
 	for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++)
@@ -251,11 +259,16 @@ struct ctl_reply world_ask(struct world *w, uint32_t type, uint32_t arg)
 
 void world_run_up(struct world *w)
 {
+	world_begin(w, 0);
+	world_up(w);
+}
+
+void world_up(struct world *w)
+{
 	struct proto_signal sig;
 	struct ctl_reply r;
 	int s;
 
-	world_begin(w, 0);
 	guest_hello(w);
 	guest_ready(w);
 	BUG_ON(world_report(w).type != VMM_READY);

@@ -42,10 +42,12 @@ struct world {
 
 /* make: up to life_init(). go: life_run() in its thread. begin: both. */
 void world_make(struct world *w, uint32_t boot_timeout_ms);
+void world_make_with(struct world *w, uint32_t boot_timeout_ms, uint32_t flags); /* VM_FLAG_* */
 void world_go(struct world *w);
 void world_begin(struct world *w, uint32_t boot_timeout_ms);
-/* From the beginning to "running". */
+/* From the beginning to "running"; the same once it has begun. */
 void world_run_up(struct world *w);
+void world_up(struct world *w);
 /* Waits for the end, gives everything back; the status. */
 int world_end(struct world *w);
 /* The next report; type 0 and a text: none came. */
