@@ -11,10 +11,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "init/ask.h"
 #include "init/execs.h"
 #include "init/first.h"
 #include "init/log.h"
 #include "init/loop.h"
+#include "init/oom.h"
 #include "init/say.h"
 #include "lib/base.h"
 
@@ -91,6 +93,10 @@ static bool on_signal(struct agent *a, const void *payload)
 	memcpy(&m, payload, sizeof(m));
 	if (m.reserved)
 		return false;
+	if (m.process == PROTO_PROCESS_ALL && m.signo >= 1 && m.signo <= 64) {
+		ask_signal_all(m.id, m.signo);
+		return true;
+	}
 	p = m.process == PROTO_PROCESS_FIRST ? &a->first.p : execs_find(m.process);
 	reply.id = m.id;
 	if (m.signo < 1 || m.signo > 64)
@@ -109,6 +115,25 @@ static bool on_exec(const void *payload)
 	return execs_start(&m);
 }
 
+static void on_resize(struct agent *a, const void *payload)
+{
+	struct proto_resize m;
+	struct proc *p;
+
+	memcpy(&m, payload, sizeof(m));
+	p = m.process == PROTO_PROCESS_FIRST ? &a->first.p : execs_find(m.process);
+	if (p)
+		proc_resize(p, m.rows, m.cols);
+}
+
+static bool on_ask(const struct proto_frame *f)
+{
+	struct proto_ask m;
+
+	memcpy(&m, f->payload, sizeof(m));
+	return ask_start(&m, (const uint8_t *)f->payload + sizeof(m), f->len - (uint32_t)sizeof(m));
+}
+
 /* False: not the host's to say, or nonsense. */
 static bool on_frame(struct agent *a, const struct proto_frame *f)
 {
@@ -116,6 +141,8 @@ static bool on_frame(struct agent *a, const struct proto_frame *f)
 	case PROTO_START: first_start(&a->first); return true;
 	case PROTO_SIGNAL: return on_signal(a, f->payload);
 	case PROTO_EXEC: return on_exec(f->payload);
+	case PROTO_RESIZE: on_resize(a, f->payload); return true;
+	case PROTO_ASK: return on_ask(f);
 	default: return false;
 	}
 }
@@ -167,14 +194,17 @@ static void settle(struct agent *a)
 {
 	proc_settle(&a->first.p);
 	execs_settle();
+	ask_settle();
 	if (!first_done(&a->first))
 		return;
 	if (!execs_none() && boot_ns() >= a->linger_end) {
 		execs_abandon();
 		execs_settle();
 	}
-	if (execs_none())
+	if (execs_none() && !ask_signalling()) {
+		oom_check();
 		first_exit(&a->first);
+	}
 }
 
 static int timeout_ms(const struct agent *a)
@@ -255,5 +285,8 @@ void agent_run(const struct init_env *env, const struct gspec *spec)
 	}
 	first_spawn(&a->first, env, spec);
 	execs_open(&a->first);
+	ask_open(&a->first);
+	if (a->first.phase != FIRST_OVER)
+		oom_open(a->first.c.group);
 	loop(a);
 }

@@ -61,18 +61,24 @@ static int enable_controllers(int base, struct err *err)
 	return r < 0 ? fail(err, -r, "cannot enable controllers %s", want) : 0;
 }
 
+int cgroup_put(int group, const struct gkeyval *kv, struct err *err)
+{
+	int r;
+
+	if (!kv->key[0] || strchr(kv->key, '/') || kv->key[0] == '.')
+		return err_plain(err, EINVAL, "\"%s\" is not a cgroup file", kv->key);
+	r = file_put(group, kv->key, kv->value);
+	return r < 0 ? fail(err, -r, "cannot write \"%s\" to cgroup file %s", kv->value, kv->key)
+		     : 0;
+}
+
 static int write_values(int group, const struct gspec *spec, struct err *err)
 {
 	for (uint32_t i = 0; i < spec->n_cgfiles; i++) {
-		const struct gkeyval *kv = &spec->cgfiles[i];
-		int r;
+		int r = cgroup_put(group, &spec->cgfiles[i], err);
 
-		if (strchr(kv->key, '/') || kv->key[0] == '.')
-			return err_plain(err, EINVAL, "\"%s\" is not a cgroup file", kv->key);
-		r = file_put(group, kv->key, kv->value);
 		if (r < 0)
-			return fail(err, -r, "cannot write \"%s\" to cgroup file %s", kv->value,
-				kv->key);
+			return r;
 	}
 	return 0;
 }
@@ -137,9 +143,12 @@ int cgroup_of(int group, pid_t pid)
 	r = procfs_read(name, text, sizeof(text));
 	if (r < 0)
 		return r;
-	/* "0::/container/a/b": what the container has made begins below its group. */
-	text[strcspn(text, "\n")] = '\0';
-	at = strstr(text, "/" GROUP_NAME);
+	/* "0::/container/a/b" after v1's lines: what the container has made is below its group. */
+	at = strstr(text, "0::/");
+	if (!at)
+		return -ENOENT;
+	at[strcspn(at, "\n")] = '\0';
+	at = strstr(at, "/" GROUP_NAME);
 	if (!at)
 		return -ENOENT;
 	at += sizeof("/" GROUP_NAME) - 1;

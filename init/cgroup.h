@@ -17,6 +17,19 @@ int cgroup_make(int base, const struct gspec *spec, int *ret_group, struct err *
  * user's program and not the making of /dev. */
 int cgroup_attach_devices(int group, const struct gspec *spec, struct err *err);
 
+/* Writes one file of the group; its name is one name, not a hidden one. */
+int cgroup_put(int group, const struct gkeyval *kv, struct err *err);
+
+/* Calls fn for every process of the group and of those below it, as init numbers them, until it
+ * fails. 0, fn's failure or -errno; -ELOOP: the groups are nested too deep. */
+int cgroup_each(int group, int (*fn)(void *arg, pid_t pid), void *arg);
+
+/* Signals every process of the group and of those below it: they are stopped meanwhile, so that
+ * none escapes by forking. cgroup_thaw() undoes what is left when the caller of this is killed. 0
+ * or -errno. */
+int cgroup_signal(int group, int signo);
+void cgroup_thaw(int group);
+
 /* Kills whatever is left in the group. 0 or -errno. */
 int cgroup_kill(int group);
 

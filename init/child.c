@@ -6,9 +6,10 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <unistd.h>
 
 #include "init/fail.h"
+#include "init/log.h"
+#include "init/sys.h"
 #include "init/tty.h"
 #include "lib/fd.h"
 #include "lib/path.h"
@@ -92,6 +93,25 @@ int child_stdio(int root, int null, const struct gproc *p, bool console, int std
 			stdio[i] = fd;
 	}
 	return 0;
+}
+
+int child_keep_only(const int *keep, size_t n)
+{
+	int from = 0;
+
+	log_to(-1, false);
+	for (;;) {
+		int next = -1;
+
+		for (size_t i = 0; i < n; i++)
+			if (keep[i] >= from && (next < 0 || keep[i] < next))
+				next = keep[i];
+		if (next < 0)
+			return sys_close_range((unsigned)from, ~0u, 0);
+		if (next > from && sys_close_range((unsigned)from, (unsigned)next - 1, 0) < 0)
+			return -1;
+		from = next + 1;
+	}
 }
 
 int child_report(int sock, enum child_kind kind, uint64_t rootfs_ns, const struct err *e)

@@ -8,6 +8,7 @@
 #define INIT_CHILD_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "lib/err.h"
@@ -46,6 +47,9 @@ int child_pipes(uint32_t flags, int ours[3], int theirs[3]);
  */
 int child_stdio(int root, int null, const struct gproc *p, bool console, int stdio[3],
 	int *ret_master, struct err *err);
+
+/* Closes all descriptors but these (-1 is ignored); from then on the child does not log. 0 or -1 with errno. */
+int child_keep_only(const int *keep, size_t n);
 
 /* Sends READY, or FAILED with e. 0 or -errno. */
 int child_report(int sock, enum child_kind kind, uint64_t rootfs_ns, const struct err *e);

@@ -12,7 +12,6 @@
 #include "init/creds.h"
 #include "init/fail.h"
 #include "init/guest.h"
-#include "init/log.h"
 #include "init/mounts.h"
 #include "init/namespaces.h"
 #include "init/process.h"
@@ -66,28 +65,6 @@ static int get_spec(const struct enter *x, struct gproc *p, struct err *err)
 	return 0;
 }
 
-/* The others' pipes and streams must not hang on this process, which may wait long for the host. */
-static int close_others(const struct enter *x, int pidfd)
-{
-	int keep[] = {
-		x->env->null, x->spec, x->stdio[0], x->stdio[1], x->stdio[2], x->report, pidfd};
-	int from = 0;
-
-	log_to(-1, false);
-	for (;;) {
-		int next = -1;
-
-		for (size_t i = 0; i < ARRAY_SIZE(keep); i++)
-			if (keep[i] >= from && (next < 0 || keep[i] < next))
-				next = keep[i];
-		if (next < 0)
-			return sys_close_range((unsigned)from, ~0u, 0);
-		if (next > from && sys_close_range((unsigned)from, (unsigned)next - 1, 0) < 0)
-			return -1;
-		from = next + 1;
-	}
-}
-
 /* Through a procfs of our own: the container may have none. */
 static int set_oom_score(const struct gproc *p, struct err *err)
 {
@@ -105,10 +82,14 @@ static int set_oom_score(const struct gproc *p, struct err *err)
 /* stdio is completed; borrowed, as everything goes when the process takes its streams. */
 static int prepare(const struct enter *x, int pidfd, struct gproc *p, int stdio[3], struct err *err)
 {
+	const int keep[] = {
+		x->env->null, x->spec, x->stdio[0], x->stdio[1], x->stdio[2], x->report, pidfd};
 	autofd int root = -1;
 	int master = -1, r;
 
-	if (close_others(x, pidfd) < 0)
+	/* The others' pipes and streams must not hang on this process, which may wait long for the
+	 * host. */
+	if (child_keep_only(keep, ARRAY_SIZE(keep)) < 0)
 		return fail(err, errno, "close_range");
 	if (setrlimit(RLIMIT_NOFILE, &x->nofile) < 0)
 		return fail(err, errno, "cannot set the limit of descriptors");

@@ -4,9 +4,15 @@
 #include "init/mounts.h"
 #include "init/sysctl.h"
 
+static int dir = -1;
+
+void procfs_forget(void)
+{
+	dir = -1;
+}
+
 int procfs_dir(void)
 {
-	static int dir = -1;
 	char why[128];
 
 	if (dir < 0)
@@ -16,7 +22,7 @@ int procfs_dir(void)
 
 int procfs_read(const char *path, char *buf, size_t buf_bytes)
 {
-	int dir = procfs_dir();
+	int r = procfs_dir();
 
-	return dir < 0 ? dir : file_get(dir, path, buf, buf_bytes);
+	return r < 0 ? r : file_get(r, path, buf, buf_bytes);
 }

@@ -8,6 +8,9 @@
 /* Its directory, made at the first call and kept; or -errno. */
 int procfs_dir(void);
 
+/* For a child that closes what it has: it makes one of its own. */
+void procfs_forget(void);
+
 /* Reads a file of it, cut to fit, NUL-terminated. Its length or -errno. */
 int procfs_read(const char *path, char *buf, size_t buf_bytes);
 

@@ -171,8 +171,8 @@ enum proto_question {
 	PROTO_ASK_PROCESSES =
 		1,       /* no payload; answer: struct proto_process, any number per message */
 	PROTO_ASK_STATS, /* no payload; answer: one struct proto_stats */
-	PROTO_ASK_UPDATE, /* payload: (name, value) strings of cgroup v2 files, as gspec's cgfiles; answer: none,
-			     or with errnum the text of what failed */
+	PROTO_ASK_UPDATE, /* payload: cgroup v2 files as gspec's cgfiles: a u32 count, then (name, value) strings;
+			     answer: none, or with errnum the text of what failed */
 	PROTO_QUESTIONS
 };
 

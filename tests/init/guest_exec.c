@@ -115,7 +115,8 @@ static void send_spec(struct texec *e)
 	if (e->hold_spec)
 		return;
 	gproc_encode(&w, &e->proc);
-	if (!wbuf_ok(&w) || write_full(*spec, wire, w.len) < 0)
+	/* A few kilobytes: taken whole or not at all. */
+	if (!wbuf_ok(&w) || send(*spec, wire, w.len, MSG_NOSIGNAL) != (ssize_t)w.len)
 		printf("# cannot send the specification\n");
 	close_fd(spec);
 }
@@ -209,11 +210,67 @@ static struct texec *find(struct guest *g, uint32_t id)
 	exit(1);
 }
 
+void ask_send(struct guest *g, uint32_t what, const void *payload, uint32_t len)
+{
+	uint8_t buf[sizeof(struct proto_ask) + PROTO_ASK_MAX];
+	struct proto_ask m = {.id = 71, .what = what};
+
+	g->answer = (struct answer){.id = m.id};
+	memcpy(buf, &m, sizeof(m));
+	if (len)
+		memcpy(buf + sizeof(m), payload, len);
+	if (proto_send(g->control, PROTO_ASK, buf, (uint32_t)sizeof(m) + len) < 0)
+		printf("# cannot send ASK\n");
+}
+
+bool ask(struct guest *g, uint32_t what, const void *payload, uint32_t len)
+{
+	ask_send(g, what, payload, len);
+	return guest_until(g, &g->answer.done);
+}
+
+static void take_answer(struct answer *a, const struct proto_frame *f)
+{
+	struct proto_answer m;
+	uint32_t len = f->len - (uint32_t)sizeof(m);
+
+	memcpy(&m, f->payload, sizeof(m));
+	if (m.id != a->id || a->done || m.more > 1 || m.reserved || a->len + len > ANSWERS_MAX) {
+		printf("Bail out! an answer to what was not asked\n");
+		exit(1);
+	}
+	memcpy(a->data + a->len, (const uint8_t *)f->payload + sizeof(m), len);
+	a->len += len;
+	a->data[a->len] = '\0';
+	a->errnum = m.errnum;
+	a->messages++;
+	a->done = !m.more;
+}
+
+static void take_event(struct guest *g, const struct proto_frame *f)
+{
+	struct proto_event m;
+
+	memcpy(&m, f->payload, sizeof(m));
+	if (m.kind != PROTO_EVENT_OOM || !m.count || g->exited)
+		printf("Bail out! an event of kind %u, count %u\n", m.kind, m.count);
+	g->ooms += m.count;
+	g->oomed = true;
+}
+
 bool texec_frame(struct guest *g, const struct proto_frame *f)
 {
 	struct texec *e;
 	uint32_t id;
 
+	if (f->type == PROTO_ANSWER) {
+		take_answer(&g->answer, f);
+		return true;
+	}
+	if (f->type == PROTO_EVENT) {
+		take_event(g, f);
+		return true;
+	}
 	if (f->type < PROTO_EXEC_STARTED || f->type > PROTO_EXEC_CLOSED)
 		return false;
 	memcpy(&id, f->payload, sizeof(id));

@@ -41,6 +41,21 @@ void texec_start(struct guest *g, struct texec *e);
 /* The whole life of one: until closed. */
 void texec_run(struct guest *g, struct texec *e);
 
+/* ASK; the answer is in g->answer. False: none came. */
+#define ANSWERS_MAX (1u << 20)
+
+struct answer {
+	uint32_t id;
+	int32_t errnum;
+	bool done;
+	uint32_t messages;
+	size_t len;
+	uint8_t data[ANSWERS_MAX + 1]; /* all payloads, and a NUL */
+};
+
+void ask_send(struct guest *g, uint32_t what, const void *payload, uint32_t len);
+bool ask(struct guest *g, uint32_t what, const void *payload, uint32_t len);
+
 /* Where agents find the host: listening socket of the test, and connect() of init_env. */
 int texec_listen(void);
 int texec_connect(uint32_t port, struct err *err);

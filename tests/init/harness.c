@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -16,6 +17,7 @@
 #include <linux/capability.h>
 
 #include "init/agent.h"
+#include "init/cgroup.h"
 #include "init/guest.h"
 #include "init/log.h"
 #include "init/mounts.h"
@@ -78,6 +80,20 @@ static const char *open_share(void)
 	return NULL;
 }
 
+/* So that the tests' group has controllers: where they are v2's at all. */
+static void enable_controllers(void)
+{
+	autofd int have = openat(cgroup_root, "cgroup.controllers", O_RDONLY | O_CLOEXEC);
+	autofd int put = openat(cgroup_root, "cgroup.subtree_control", O_WRONLY | O_CLOEXEC);
+	char text[256] = "", want[512];
+
+	if (have < 0 || put < 0 || read(have, text, sizeof(text) - 1) <= 0)
+		return;
+	cgroup_enable_text(text, want, sizeof(want));
+	if (want[0] && write(put, want, strlen(want)) < 0)
+		printf("# cannot enable %s\n", want);
+}
+
 static const char *open_cgroup(void)
 {
 	char why[128];
@@ -85,6 +101,7 @@ static const char *open_cgroup(void)
 	cgroup_root = mount_new_fs("cgroup2", "cgroup2", "", 0, 0, why, sizeof(why));
 	if (cgroup_root < 0)
 		return "cgroup v2 cannot be mounted";
+	enable_controllers();
 	snprintf(cgroup_name, sizeof(cgroup_name), "coracle-init-test-%d", (int)getpid());
 	if (mkdirat(cgroup_root, cgroup_name, 0755) < 0)
 		return "no cgroup can be made";
@@ -92,9 +109,18 @@ static const char *open_cgroup(void)
 	return cgroup_base < 0 ? "the cgroup cannot be opened" : NULL;
 }
 
+bool harness_controller(const char *name)
+{
+	autofd int fd = openat(cgroup_base, "cgroup.controllers", O_RDONLY | O_CLOEXEC);
+	char text[256] = "";
+
+	return fd >= 0 && read(fd, text, sizeof(text) - 1) > 0 && strstr(text, name);
+}
+
 const char *harness_open(void)
 {
 	struct mount_attr private = {.propagation = MS_PRIVATE};
+	struct rlimit fds;
 	const char *why;
 
 	if (geteuid() != 0)
@@ -106,6 +132,9 @@ const char *harness_open(void)
 	if (sys_mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, &private) < 0)
 		return "mounts cannot be made private";
 	umask(0022);
+	getrlimit(RLIMIT_NOFILE, &fds); /* the host's side of hundreds of streams */
+	fds.rlim_cur = MIN(fds.rlim_max, (rlim_t)8192);
+	setrlimit(RLIMIT_NOFILE, &fds);
 	why = open_share();
 	return why ? why : open_cgroup();
 }
@@ -254,6 +283,9 @@ static _Noreturn void agent_process(struct init_env *env, const struct gspec *s)
 		fflush(stdout);
 		_exit(3);
 	}
+	/* As the kernel starts its first process. */
+	if (setrlimit(RLIMIT_NOFILE, &(struct rlimit){1024, 4096}) < 0)
+		_exit(3);
 	env->share = open(share_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	env->null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	env->cgroup = cgroup_base;
@@ -451,14 +483,17 @@ void guest_signal_to(struct guest *g, uint32_t id, uint32_t signo, uint32_t proc
 /* What the machine's end would have ended. */
 static void remove_group(void)
 {
+	static const char *const groups[] = {"container/a/b", "container/a", "container"};
 	autofd int end = openat(cgroup_base, "container/cgroup.kill", O_WRONLY | O_CLOEXEC);
 
 	if (end >= 0 && write(end, "1", 1) != 1)
 		printf("# cannot end the container\n");
-	for (int i = 0;
-		i < 200 && unlinkat(cgroup_base, "container", AT_REMOVEDIR) < 0 && errno == EBUSY;
-		i++)
-		usleep(5000);
+	/* What tests make in it, too. */
+	for (size_t g = 0; g < ARRAY_SIZE(groups); g++)
+		for (int i = 0; i < 200 && unlinkat(cgroup_base, groups[g], AT_REMOVEDIR) < 0 &&
+				errno == EBUSY;
+			i++)
+			usleep(5000);
 }
 
 int guest_end(struct guest *g)

@@ -25,6 +25,9 @@ extern bool agent_in_base;
 /* What this machine's root may: in a sandbox not everything. */
 uint64_t harness_caps(void);
 
+/* Whether the containers' group has a controller. */
+bool harness_controller(const char *name);
+
 /* NULL, or why this machine cannot run these tests. */
 const char *harness_open(void);
 void harness_close(void);
@@ -56,6 +59,9 @@ struct guest {
 	int listener; /* for the streams of execs */
 	struct texec *execs[PROTO_EXECS_MAX + 8];
 	unsigned n_execs;
+	struct answer answer;
+	uint32_t ooms; /* by EVENT */
+	bool oomed;
 };
 
 void guest_boot(struct guest *g, const struct gspec *s);

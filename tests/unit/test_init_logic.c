@@ -16,7 +16,9 @@
 #include "init/namespaces.h"
 #include "init/passwd.h"
 #include "init/proc.h"
+#include "init/ps.h"
 #include "init/relay.h"
+#include "init/stats.h"
 #include "init/sys.h"
 #include "init/sysctl.h"
 #include "lib/cleanup.h"
@@ -238,6 +240,52 @@ static void test_path_make(void)
 	ok(chdir("/") == 0 && system(cmd) == 0, "removed");
 }
 
+static void test_ps(void)
+{
+	struct ps_stat st;
+	char out[10];
+
+	eq_int(ps_parse_stat(
+		       "7 (sh) S 3 7 7 34816 9 4194560 1 2 3 4 50 6 7 8 20 0 1 0 123 9 9", &st),
+		0, "a process");
+	ok(st.ppid == 3 && st.tty == 34816 && st.ticks == 56 && st.start_ticks == 123,
+		"its figures");
+	eq_str(st.comm, "sh", "its name");
+	eq_int(ps_parse_stat("7 (a) Z 9 (\n) R 4 7 7 0 9 1 1 2 3 4 5 6 7 8 20 0 1 0 1 9", &st), 0,
+		"a name that looks like more");
+	ok(st.ppid == 4 && !strcmp(st.comm, "a) Z 9 (?"), "is only a name");
+	eq_int(ps_parse_stat("7 (sh) S 3 7 7 0", &st), -EINVAL, "cut");
+	eq_int(ps_parse_stat("", &st), -EINVAL, "nothing");
+	eq_int(ps_parse_stat("7 )(", &st), -EINVAL, "no name");
+	eq_int(ps_parse_stat("7 (x)", &st), -EINVAL, "nothing after it");
+	eq_int(ps_status_number("Name:\tUid: 9\nUid:\t1\t2\t3\t4\nGid:\t5\n", "Uid", 1), 2, "uid");
+	eq_int(ps_status_number("NSpid:\t100\n", "NSpid", 1), 0, "in no namespace below");
+	eq_int(ps_status_number("NSpid:\t100\t17\t1\n", "NSpid", 1), 17, "in one");
+	eq_int(ps_status_number("Name:\tx\n", "NSpid", 0), 0, "no such line");
+	ps_args("sh\0-c\0x\ny\0\0", 10, out, sizeof(out));
+	eq_str(out, "sh -c x?y", "arguments");
+	ps_args("0123456789abc", 13, out, sizeof(out));
+	eq_str(out, "012345678", "are cut");
+	ps_args("", 0, out, sizeof(out));
+	eq_str(out, "", "there may be none");
+}
+
+static void test_stats_value(void)
+{
+	static const char text[] = "file_mapped 3\nfile 7\nmax 9\nlimit max\nodd\n";
+	uint64_t v = 1;
+
+	ok(stats_value(text, "file", &v) == 0 && v == 7, "a whole key");
+	ok(stats_value(text, "max", &v) == 0 && v == 9, "of the name of a value");
+	ok(stats_value(text, "limit", &v) == 0 && v == UINT64_MAX, "no limit");
+	eq_int(stats_value(text, "fil", &v), -ENOENT, "part of a key");
+	eq_int(stats_value(text, "odd", &v), -ENOENT, "no value");
+	eq_int(stats_value("", "x", &v), -ENOENT, "nothing");
+	ok(stats_value("123\n", NULL, &v) == 0 && v == 123, "one number");
+	ok(stats_value("max\n", NULL, &v) == 0 && v == UINT64_MAX, "or none");
+	ok(stats_value("MemFree:      12 kB\n", "MemFree:", &v) == 0 && v == 12, "meminfo");
+}
+
 static struct relay relay;
 static uint8_t relay_buf[64u << 10];
 
@@ -327,6 +375,8 @@ int main(void)
 	test_passwd();
 	test_exec_find();
 	test_path_make();
+	test_ps();
+	test_stats_value();
 	if (ok(loop_open(&err) == 0, "the loop")) {
 		test_relay();
 		test_loop();
