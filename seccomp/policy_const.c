@@ -27,6 +27,7 @@ static const struct {
 } constants[] = {
 	C(KVM_RUN),
 	C(KVM_GET_REGS),
+	C(KVM_KVMCLOCK_CTRL),
 	C(TIOCGWINSZ),
 	C(PROT_READ),
 	C(PROT_WRITE),

@@ -134,10 +134,11 @@ enum vm_phase life_phase(const struct life *l)
 		[LIFE_CREATED] = VM_CREATED,
 		[LIFE_STARTING] = VM_CREATED,
 		[LIFE_RUNNING] = VM_RUNNING,
-		[LIFE_DRAINING] = VM_STOPPED,
 	};
 
-	return l->ended ? VM_STOPPED : of[l->state];
+	if (l->ended || l->state == LIFE_DRAINING)
+		return VM_STOPPED;
+	return l->paused ? VM_PAUSED : of[l->state];
 }
 
 static enum vm_phase phase(void *opaque)
@@ -462,15 +463,21 @@ static void expired(struct life *l, enum life_deadline d)
 	}
 }
 
+/* Is it set, and runs? What a guest is to answer has no deadline while it is paused. */
+static bool counts(const struct life *l, enum life_deadline d)
+{
+	return l->deadline_ns[d] && !(l->paused && d == DEADLINE_START);
+}
+
 /* Milliseconds until the next deadline, rounded up; -1: none. */
 static int wait_ms(const struct life *l)
 {
-	uint64_t next = MIN(life_next_signal_ns(l), control_next_ns(&l->control));
-	uint64_t now = timeline_now();
+	uint64_t next = control_next_ns(&l->control), now = timeline_now();
 
-	next = MIN(next, life_exec_next_ns(l));
+	if (!l->paused)
+		next = MIN(next, MIN(life_next_signal_ns(l), life_exec_next_ns(l)));
 	for (unsigned d = 0; d < DEADLINES; d++)
-		if (l->deadline_ns[d])
+		if (counts(l, (enum life_deadline)d))
 			next = MIN(next, l->deadline_ns[d]);
 	if (next == UINT64_MAX)
 		return -1;
@@ -484,12 +491,14 @@ static void check_deadlines(struct life *l)
 	uint64_t now = timeline_now();
 
 	for (unsigned d = 0; d < DEADLINES && !l->ended; d++)
-		if (l->deadline_ns[d] && l->deadline_ns[d] <= now) {
+		if (counts(l, (enum life_deadline)d) && l->deadline_ns[d] <= now) {
 			l->deadline_ns[d] = 0;
 			expired(l, (enum life_deadline)d);
 		}
-	life_expire_signals(l, now);
-	life_exec_expire(l, now);
+	if (!l->paused) {
+		life_expire_signals(l, now);
+		life_exec_expire(l, now);
+	}
 	control_tick(&l->control, now);
 }
 

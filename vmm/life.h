@@ -80,12 +80,13 @@ struct life {
 	bool ended;
 	bool guest_full; /* the guest's channel, the vsock device's socket, takes no message now */
 	bool vsock_full;
-	bool paused;
-	bool size_due;       /* the terminal's size is not sent yet */
-	bool drain_due;      /* life_drain()'s command is not sent yet */
+	bool paused;    /* the vCPUs are held: the guest answers nothing, and is not expected to */
+	bool size_due;  /* the terminal's size is not sent yet */
+	bool drain_due; /* life_drain()'s command is not sent yet */
 	uint32_t start_ms;   /* LIFE_START_MS; tests have less time */
 	uint32_t status;     /* while draining: the container's; once ended: the VMM's */
 	uint16_t rows, cols; /* of the terminal, when size_due */
+	uint64_t paused_ns;  /* since when, if paused */
 	uint32_t drain_id;
 	uint32_t next_id;
 	uint64_t deadline_ns[DEADLINES]; /* 0: not set */

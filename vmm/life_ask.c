@@ -56,6 +56,7 @@ static bool kill_now(struct life *l, uint32_t process)
 {
 	struct proto_signal m = {.signo = htole32(SIGKILL), .process = htole32(process)};
 
+	life_go_on(l);
 	l->killed = true;
 	life_set_deadline(l, DEADLINE_KILL, LIFE_KILL_GRACE_MS);
 	/* A guest that takes no message is ended by the deadline. */
@@ -74,11 +75,13 @@ static struct life_signal *free_signal(struct life *l)
 static bool forward(struct life *l, uint32_t signo, uint32_t process, control_token token,
 	struct ctl_reply *reply)
 {
-	struct life_signal *s = token ? free_signal(l) : NULL;
+	/* A paused guest has it in its queue: nobody waits for its word. */
+	bool wait = token && !l->paused;
+	struct life_signal *s = wait ? free_signal(l) : NULL;
 	struct proto_signal m = {.signo = htole32(signo), .process = htole32(process)};
 	int r;
 
-	if (token && !s)
+	if (wait && !s)
 		return life_answer(reply, EAGAIN, "too many signals wait for the guest");
 	if (!++l->next_id)
 		l->next_id = 1;
@@ -125,6 +128,8 @@ static bool start(struct life *l, control_token token, struct ctl_reply *reply)
 {
 	if (l->state == LIFE_BOOTING || l->state == LIFE_PREPARING)
 		return life_answer(reply, EAGAIN, "the container is not created yet");
+	if (l->paused)
+		return life_answer(reply, EBUSY, "cannot start a paused container");
 	if (l->state != LIFE_CREATED)
 		return life_answer(reply, EALREADY, "the container has been started already");
 	timeline_mark(&l->tl, TL_EXEC_ASKED);
@@ -165,8 +170,8 @@ bool life_request(
 	case CTL_STATE:
 	case CTL_TIMELINE: return true;
 	case CTL_RESIZE: return life_tty_request(l, req->arg, reply);
-	case CTL_PAUSE:
-	case CTL_RESUME:
+	case CTL_PAUSE: return life_pause(l, reply);
+	case CTL_RESUME: return life_resume(l, reply);
 	case CTL_ASK:
 	case CTL_EVENTS: return life_answer(reply, EOPNOTSUPP, "not in this version");
 	case CTL_EXEC: /* life_exec.c has it */
@@ -217,6 +222,12 @@ void life_expire_signals(struct life *l, uint64_t now_ns)
 		control_answer(&l->control, s->token, &reply);
 		s->id = 0;
 	}
+}
+
+void life_postpone_signals(struct life *l, uint64_t ns)
+{
+	for (unsigned i = 0; i < LIFE_SIGNALS_MAX; i++)
+		l->signal[i].until_ns += ns;
 }
 
 uint64_t life_next_signal_ns(const struct life *l)

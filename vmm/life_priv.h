@@ -34,6 +34,11 @@ void life_fail(struct life *l, uint32_t status, const struct err *err, bool with
 /* EXITED came: let the vsock device write out what it holds, then end. */
 void life_drain(struct life *l, uint32_t status);
 
+/* life_pause.c */
+bool life_pause(struct life *l, struct ctl_reply *reply); /* true */
+bool life_resume(struct life *l, struct ctl_reply *reply);
+void life_go_on(struct life *l); /* if it is paused */
+
 /* life_guest.c */
 void life_guest_event(struct life *l);
 /* Sends a frame without ever waiting. 0, -EAGAIN (the guest does not read; life_exec_guest_room() is called
@@ -53,6 +58,7 @@ bool life_request(
 void life_host_signal(struct life *l, uint32_t signo); /* a signal to the VMM's own pid */
 void life_signaled(struct life *l, uint32_t id, int32_t errnum);
 void life_expire_signals(struct life *l, uint64_t now_ns);
+void life_postpone_signals(struct life *l, uint64_t ns);
 uint64_t life_next_signal_ns(const struct life *l); /* UINT64_MAX: none waits */
 
 #endif

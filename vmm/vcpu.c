@@ -140,16 +140,21 @@ static void wait_while_held(struct vcpu *v, struct kvm_run *run)
 		__atomic_store_n(&run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 }
 
-/* System calls: ioctl KVM_RUN and KVM_GET_REGS; futex; what a transport does (vmm/virtio/mmio.c);
+/* System calls: ioctl KVM_RUN, KVM_KVMCLOCK_CTRL and KVM_GET_REGS; futex; what a transport does (vmm/virtio/mmio.c);
  * write. */
 static void run_guest(struct vcpu *v)
 {
 	struct kvm_run *run = v->all->vm->run[v->index];
 	int fd = v->all->vm->vcpu_fd[v->index];
 
-	for (;;) {
-		if (atomic_load_explicit(&v->all->held, memory_order_relaxed))
+	for (bool first = true;; first = false) {
+		/* After a hold that was over before its signal came, immediate_exit is left. */
+		if (atomic_load_explicit(&v->all->held, memory_order_relaxed) ||
+			__atomic_load_n(&run->immediate_exit, __ATOMIC_RELAXED)) {
 			wait_while_held(v, run);
+			if (!first) /* no clock of its own (EINVAL): no watchdog to be told */
+				(void)ioctl(fd, KVM_KVMCLOCK_CTRL, 0);
+		}
 		if (ioctl(fd, KVM_RUN, 0) < 0) {
 			if (errno == EINTR || errno == EAGAIN)
 				continue;

@@ -50,7 +50,7 @@ struct vcpus {
  * (SIGURG). After a failure the threads stay held; the caller is about to exit. */
 int vcpus_start(struct vcpus *all, struct vm *vm, int event_fd, int serial_fd, vcpu_jail_fn jail,
 	struct err *err);
-void vcpus_run(struct vcpus *all);
+void vcpus_run(struct vcpus *all); /* at first, and after a hold */
 /* Makes every vCPU leave the guest and wait. Returns at once: they stop within microseconds. */
 void vcpus_hold(struct vcpus *all);
 /* The first vCPU that has ended, or NULL. */
