@@ -6,7 +6,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define ARENA_ALIGN 16u
+#define ARENA_ALIGN  16u
+#define NSEC_PER_SEC 1000000000u
 
 /* Least bytes on the wire of one item of each array: what rbuf_count() holds a count against. */
 #define WIRE_STR     5u
@@ -16,6 +17,7 @@
 #define WIRE_DEVICE  (WIRE_STR + 6 * 4)
 #define WIRE_KEYVAL  (2 * WIRE_STR)
 #define WIRE_BPFINSN 8u
+#define WIRE_HOOK    (WIRE_STR + 3 * 4)
 
 /* No array takes more than twice its wire bytes in memory, so gspec_arena_bytes() can promise it.
  */
@@ -24,13 +26,18 @@ static_assert(sizeof(struct grlimit) <= 2 * WIRE_RLIMIT, "arena bound");
 static_assert(sizeof(struct gmount) <= 2 * WIRE_MOUNT, "arena bound");
 static_assert(sizeof(struct gdevice) <= 2 * WIRE_DEVICE, "arena bound");
 static_assert(sizeof(struct gkeyval) <= 2 * WIRE_KEYVAL, "arena bound");
+/* A hook brings two arrays of its own, each with alignment and a NULL to lose. */
+#define HOOK_ARENA (sizeof(struct ghook) + 2 * (ARENA_ALIGN + sizeof(char *)))
+
+static_assert(GSPEC_ARENA_MAX >= 2 * GSPEC_BYTES_MAX + GSPEC_HOOKS_MAX * HOOK_ARENA + 4096,
+	"arena bound");
 
 #define ARENA_ARRAYS 16u /* more than a message has; each may lose its alignment and a NULL */
 
 size_t gspec_arena_bytes(size_t len)
 {
 	return 2 * MIN(len, (size_t)GSPEC_BYTES_MAX) +
-	       ARENA_ARRAYS * (ARENA_ALIGN + sizeof(char *));
+	       ARENA_ARRAYS * (ARENA_ALIGN + sizeof(char *)) + GSPEC_HOOKS_MAX * HOOK_ARENA;
 }
 
 /* --- encoding ----------------------------------------------------------------------------------
@@ -77,6 +84,14 @@ static void put_device(struct wbuf *b, const struct gdevice *d)
 	wbuf_u32(b, d->gid);
 }
 
+static void put_hook(struct wbuf *b, const struct ghook *h)
+{
+	wbuf_str(b, h->path);
+	put_strv(b, &h->args);
+	put_strv(b, &h->env);
+	wbuf_u32(b, h->timeout_s);
+}
+
 void gproc_encode(struct wbuf *b, const struct gproc *p)
 {
 	put_strv(b, &p->args);
@@ -100,6 +115,23 @@ void gproc_encode(struct wbuf *b, const struct gproc *p)
 	}
 	wbuf_u16(b, p->rows);
 	wbuf_u16(b, p->cols);
+	wbuf_u32(b, p->sched.policy);
+	wbuf_u32(b, (uint32_t)p->sched.nice);
+	wbuf_u32(b, p->sched.priority);
+	wbuf_u64(b, p->sched.flags);
+	wbuf_u64(b, p->sched.runtime);
+	wbuf_u64(b, p->sched.deadline);
+	wbuf_u64(b, p->sched.period);
+	wbuf_u32(b, p->ioprio);
+	wbuf_u64(b, p->cpus_first);
+	wbuf_u64(b, p->cpus_final);
+}
+
+static void put_words(struct wbuf *b, const uint64_t *v, uint32_t n)
+{
+	wbuf_u32(b, n);
+	for (uint32_t i = 0; i < n; i++)
+		wbuf_u64(b, v[i]);
 }
 
 void gspec_encode(struct wbuf *b, const struct gspec *s)
@@ -122,9 +154,18 @@ void gspec_encode(struct wbuf *b, const struct gspec *s)
 	for (uint32_t i = 0; i < s->n_devices; i++)
 		put_device(b, &s->devices[i]);
 	put_keyvals(b, s->cgfiles, s->n_cgfiles);
-	wbuf_u32(b, s->n_devprog);
-	for (uint32_t i = 0; i < s->n_devprog; i++)
-		wbuf_u64(b, s->devprog[i]);
+	put_words(b, s->devprog, s->n_devprog);
+	wbuf_u32(b, s->n_hooks);
+	for (uint32_t i = 0; i < s->n_hooks; i++)
+		put_hook(b, &s->hooks[i]);
+	wbuf_str(b, s->hook_state);
+	wbuf_u32(b, s->personality);
+	for (int i = 0; i < GTIME_CLOCKS; i++) {
+		wbuf_u64(b, (uint64_t)s->time_offset[i].secs);
+		wbuf_u32(b, s->time_offset[i].nanosecs);
+	}
+	wbuf_u32(b, s->seccomp_flags);
+	put_words(b, s->seccomp, s->n_seccomp);
 	gproc_encode(b, &s->proc);
 }
 
@@ -276,19 +317,50 @@ static void get_devices(struct dec *d, struct gspec *s)
 	s->n_devices = n;
 }
 
-static void get_devprog(struct dec *d, struct gspec *s)
+static const uint64_t *get_program(struct dec *d, const char *name, uint32_t *ret_n)
 {
 	uint32_t n = rbuf_count(d->b, GSPEC_BPF_MAX, WIRE_BPFINSN);
 	uint64_t *prog;
 
-	part(d, "device program", true);
-	prog = array(d, "device program", n, sizeof(*prog));
+	part(d, name, true);
+	prog = array(d, name, n, sizeof(*prog));
 	if (!prog)
-		return;
+		return NULL;
 	for (uint32_t i = 0; i < n; i++)
 		prog[i] = rbuf_u64(d->b);
-	s->devprog = prog;
-	s->n_devprog = n;
+	*ret_n = n;
+	return prog;
+}
+
+static void get_time_offsets(struct dec *d, struct gspec *s)
+{
+	for (int i = 0; i < GTIME_CLOCKS; i++) {
+		s->time_offset[i].secs = (int64_t)rbuf_u64(d->b);
+		s->time_offset[i].nanosecs = rbuf_u32(d->b);
+		part(d, "time offsets", s->time_offset[i].nanosecs < NSEC_PER_SEC);
+	}
+}
+
+static void get_hooks(struct dec *d, struct gspec *s)
+{
+	uint32_t n = rbuf_count(d->b, GSPEC_HOOKS_MAX, WIRE_HOOK);
+	struct ghook *v;
+
+	part(d, "hooks", true);
+	v = array(d, "hooks", n, sizeof(*v));
+	if (!v)
+		return;
+	for (uint32_t i = 0; i < n; i++) {
+		v[i].path = rbuf_str(d->b, GSPEC_PATH_MAX);
+		part(d, "hook's path", absolute(v[i].path));
+		v[i].args = get_strv(d, "hook's args", GSPEC_ARGS_MAX, GSPEC_STR_MAX);
+		v[i].env = get_strv(d, "hook's env", GSPEC_ARGS_MAX, GSPEC_STR_MAX);
+		v[i].timeout_s = rbuf_u32(d->b);
+	}
+	s->hooks = v;
+	s->n_hooks = n;
+	s->hook_state = rbuf_str(d->b, GSPEC_BYTES_MAX);
+	part(d, "hooks", true);
 }
 
 static void get_groups(struct dec *d, struct gproc *p)
@@ -325,6 +397,18 @@ static void get_rlimits(struct dec *d, struct gproc *p)
 	p->n_rlimits = n;
 }
 
+static void get_sched(struct dec *d, struct gsched *s)
+{
+	s->policy = rbuf_u32(d->b);
+	s->nice = (int32_t)rbuf_u32(d->b);
+	s->priority = rbuf_u32(d->b);
+	s->flags = rbuf_u64(d->b);
+	s->runtime = rbuf_u64(d->b);
+	s->deadline = rbuf_u64(d->b);
+	s->period = rbuf_u64(d->b);
+	part(d, "scheduler", s->nice >= -20 && s->nice <= 19);
+}
+
 static void get_proc(struct dec *d, struct gproc *p)
 {
 	p->args = get_strv(d, "args", GSPEC_ARGS_MAX, GSPEC_STR_MAX);
@@ -348,6 +432,12 @@ static void get_proc(struct dec *d, struct gproc *p)
 	p->rows = rbuf_u16(d->b);
 	p->cols = rbuf_u16(d->b);
 	part(d, "console size", true);
+	get_sched(d, &p->sched);
+	p->ioprio = rbuf_u32(d->b);
+	part(d, "I/O priority", p->ioprio <= UINT16_MAX);
+	p->cpus_first = rbuf_u64(d->b);
+	p->cpus_final = rbuf_u64(d->b);
+	part(d, "CPUs", true);
 }
 
 static int finish(struct dec *d, const char **ret_what)
@@ -405,7 +495,12 @@ int gspec_decode(struct rbuf *b, struct garena *a, struct gspec *ret_s, const ch
 	ret_s->sysctls = get_keyvals(&d, "sysctls", GSPEC_SYSCTLS_MAX, &ret_s->n_sysctls);
 	get_devices(&d, ret_s);
 	ret_s->cgfiles = get_keyvals(&d, "cgroup files", GSPEC_CGFILES_MAX, &ret_s->n_cgfiles);
-	get_devprog(&d, ret_s);
+	ret_s->devprog = get_program(&d, "device program", &ret_s->n_devprog);
+	get_hooks(&d, ret_s);
+	ret_s->personality = rbuf_u32(b);
+	get_time_offsets(&d, ret_s);
+	ret_s->seccomp_flags = rbuf_u32(b);
+	ret_s->seccomp = get_program(&d, "seccomp program", &ret_s->n_seccomp);
 	get_proc(&d, &ret_s->proc);
 	part(&d, "trailing bytes", rbuf_left(b) == 0);
 	return finish(&d, ret_what);

@@ -18,7 +18,7 @@
 #include "lib/buf.h"
 
 #define GSPEC_MAGIC   0x43505347u /* "GSPC" */
-#define GSPEC_VERSION 1
+#define GSPEC_VERSION 2
 
 #define GSPEC_BYTES_MAX   (4u << 20)   /* whole message; config.json itself is capped lower */
 #define GSPEC_STR_MAX     (128u << 10) /* like the kernel's MAX_ARG_STRLEN */
@@ -31,6 +31,7 @@
 #define GSPEC_SYSCTLS_MAX 256u
 #define GSPEC_DEVICES_MAX 256u
 #define GSPEC_CGFILES_MAX 128u
+#define GSPEC_HOOKS_MAX   256u
 #define GSPEC_BPF_MAX     4096u /* instructions of a device-cgroup or seccomp program */
 
 enum gcap_set {
@@ -53,7 +54,11 @@ enum gcap_set {
 #define GPROC_STDIN_NULL  BIT(5) /* no such stream: /dev/null in the guest */
 #define GPROC_STDOUT_NULL BIT(6)
 #define GPROC_STDERR_NULL BIT(7)
-#define GPROC_FLAGS_ALL   0xffu
+#define GPROC_HAS_SCHED   BIT(8)  /* sched */
+#define GPROC_HAS_IOPRIO  BIT(9)  /* ioprio */
+#define GPROC_CPUS_FIRST  BIT(10) /* cpus_first, see there */
+#define GPROC_CPUS_FINAL  BIT(11) /* cpus_final */
+#define GPROC_FLAGS_ALL   0xfffu
 
 struct gstrv {
 	uint32_t n;
@@ -63,6 +68,15 @@ struct gstrv {
 struct grlimit {
 	uint32_t resource;   /* RLIMIT_* of Linux, same on every architecture we support */
 	uint64_t soft, hard; /* UINT64_MAX: unlimited */
+};
+
+/* sched_setattr(2)'s fields, without those for utilisation clamps. */
+struct gsched {
+	uint32_t policy; /* SCHED_* */
+	int32_t nice;
+	uint32_t priority;
+	uint64_t flags;                     /* SCHED_FLAG_* */
+	uint64_t runtime, deadline, period; /* nanoseconds */
 };
 
 struct gproc {
@@ -78,6 +92,12 @@ struct gproc {
 	uint32_t n_rlimits;
 	const struct grlimit *rlimits;
 	uint16_t rows, cols; /* initial console size, 0: not given */
+	struct gsched sched;
+	uint32_t ioprio; /* ioprio_set(2)'s value: class << 13 | priority */
+	/* Bit N: CPU N of the guest. While an exec'd process prepares itself, and from its execve on;
+	 * without the latter all that its cgroup has. The container's own are the default of every
+	 * exec'd process, and not for its first one. */
+	uint64_t cpus_first, cpus_final;
 };
 
 enum gmount_kind {
@@ -112,6 +132,14 @@ struct gkeyval {
 	const char *key, *value;
 };
 
+/* A hook: in gspec the startContainer ones, which run in the guest as the container's user. */
+struct ghook {
+	const char *path;   /* absolute */
+	struct gstrv args;  /* none: the path alone */
+	struct gstrv env;   /* in the guest none means the process's own, as in runc */
+	uint32_t timeout_s; /* 0: none */
+};
+
 /* gspec.namespaces: the ones the container gets of its own inside the guest. */
 #define GNS_PID    BIT(0)
 #define GNS_MOUNT  BIT(1)
@@ -119,12 +147,23 @@ struct gkeyval {
 #define GNS_IPC    BIT(3)
 #define GNS_CGROUP BIT(4)
 #define GNS_NET    BIT(5) /* the guest's own network namespace serves: the VM is the boundary */
-#define GNS_ALL    0x3fu
+#define GNS_TIME   BIT(6) /* with time_offset */
+#define GNS_ALL    0x7fu
 
 /* gspec.flags */
 #define GSPEC_ROOT_READONLY BIT(0)
 #define GSPEC_DEBUG         BIT(1) /* init reports each step on the kernel log */
-#define GSPEC_FLAGS_ALL     0x3u
+#define GSPEC_PERSONALITY   BIT(2) /* personality counts */
+#define GSPEC_SECCOMP       BIT(3) /* seccomp counts: every process of the container gets it */
+#define GSPEC_FLAGS_ALL     0xfu
+
+/* gspec.time_offset */
+enum gtime_clock { GTIME_MONOTONIC, GTIME_BOOTTIME, GTIME_CLOCKS };
+
+struct gtime_offset { /* added to the guest's clock */
+	int64_t secs;
+	uint32_t nanosecs; /* below 10^9 */
+};
 
 struct gspec {
 	uint32_t flags;
@@ -144,6 +183,15 @@ struct gspec {
 		*cgfiles;   /* cgroup v2 file name and value for the container's cgroup */
 	uint32_t n_devprog; /* BPF_PROG_TYPE_CGROUP_DEVICE program, 0: none */
 	const uint64_t *devprog;
+	uint32_t n_hooks;
+	const struct ghook *hooks;
+	const char *hook_state; /* what hooks read: the state's JSON but for "N}", the pid that the
+				   container sees itself as; "" without hooks */
+	uint32_t personality;   /* of personality(2) */
+	struct gtime_offset time_offset[GTIME_CLOCKS];
+	uint32_t seccomp_flags;  /* SECCOMP_FILTER_FLAG_* */
+	uint32_t n_seccomp;      /* instructions */
+	const uint64_t *seccomp; /* each a struct sock_filter: code, jt, jf, k from bit 0 on */
 	struct gproc proc;
 };
 
@@ -153,6 +201,9 @@ struct garena {
 	uint8_t *mem;
 	size_t cap, used;
 };
+
+/* Enough for any message: for an arena of fixed size. */
+#define GSPEC_ARENA_MAX (2 * GSPEC_BYTES_MAX + (64u << 10))
 
 /* How large an arena must be for any message of len bytes to decode (an upper bound). */
 size_t gspec_arena_bytes(size_t len);

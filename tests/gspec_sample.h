@@ -28,8 +28,14 @@ __attribute__((unused)) static const struct gspec *gspec_sample(void)
 		{GMOUNT_BIND, "m1", "/data", "", "", 1, 4, (1 << 20) | 16384, 1, 0},
 		{GMOUNT_CGROUP, "cgroup", "/sys/fs/cgroup", "", "", 15, 0, 0, 0, 0},
 	};
+	static const char *hook_args[] = {"ldconfig", "-v"}, *hook_env[] = {"PATH=/sbin"};
+	static const struct ghook hooks[] = {
+		{"/sbin/ldconfig", {2, hook_args}, {1, hook_env}, 30},
+		{"/bin/true", {0, NULL}, {0, NULL}, 0},
+	};
+	static const uint64_t seccomp[] = {0x2000000000020ull, 0x7fff000000000006ull};
 	static const struct gspec s = {
-		.flags = GSPEC_ROOT_READONLY,
+		.flags = GSPEC_ROOT_READONLY | GSPEC_PERSONALITY | GSPEC_SECCOMP,
 		.namespaces = GNS_ALL,
 		.root = "rootfs",
 		.hostname = "boat",
@@ -47,6 +53,14 @@ __attribute__((unused)) static const struct gspec *gspec_sample(void)
 		.cgfiles = cgfiles,
 		.n_devprog = 2,
 		.devprog = devprog,
+		.n_hooks = 2,
+		.hooks = hooks,
+		.hook_state = "{\"id\":\"x\",\"pid\":",
+		.personality = 8,
+		.time_offset = {{-86400, 5}, {1ll << 40, 999999999}},
+		.seccomp_flags = 6,
+		.n_seccomp = 2,
+		.seccomp = seccomp,
 		.proc =
 			{
 				.args = {4, args},
@@ -57,13 +71,19 @@ __attribute__((unused)) static const struct gspec *gspec_sample(void)
 				.n_groups = 3,
 				.groups = groups,
 				.umask = 027,
-				.flags = GPROC_HAS_CAPS | GPROC_HAS_UMASK | GPROC_HAS_OOM_SCORE,
+				.flags = GPROC_HAS_CAPS | GPROC_HAS_UMASK | GPROC_HAS_OOM_SCORE |
+					 GPROC_HAS_SCHED | GPROC_HAS_IOPRIO | GPROC_CPUS_FIRST |
+					 GPROC_CPUS_FINAL,
 				.oom_score_adj = -500,
 				.caps = {0x1ffffffffffull, 2, 4, 8, 16},
 				.n_rlimits = 2,
 				.rlimits = rlimits,
 				.rows = 24,
 				.cols = 80,
+				.sched = {6, -20, 7, 1, 1000000, 1ull << 40, 3},
+				.ioprio = 2 << 13 | 7,
+				.cpus_first = 1,
+				.cpus_final = 1ull << 63,
 			},
 	};
 

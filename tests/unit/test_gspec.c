@@ -72,6 +72,14 @@ static void check_proc(const struct gproc *a, const struct gproc *b)
 			a->rlimits[1].hard == b->rlimits[1].hard,
 		"rlimits");
 	ok(a->rows == b->rows && a->cols == b->cols, "console size");
+	ok(a->sched.policy == b->sched.policy && a->sched.nice == b->sched.nice &&
+			a->sched.priority == b->sched.priority &&
+			a->sched.flags == b->sched.flags && a->sched.runtime == b->sched.runtime &&
+			a->sched.deadline == b->sched.deadline &&
+			a->sched.period == b->sched.period,
+		"scheduler");
+	eq_int(b->ioprio, a->ioprio, "I/O priority");
+	ok(a->cpus_first == b->cpus_first && a->cpus_final == b->cpus_final, "CPUs");
 }
 
 static void test_round_trip(void)
@@ -102,6 +110,22 @@ static void test_round_trip(void)
 	ok(d.devices[1].type == s.devices[1].type && d.devices[1].minor == s.devices[1].minor &&
 			d.devices[1].gid == s.devices[1].gid,
 		"device");
+	eq_int(d.n_hooks, s.n_hooks, "number of hooks");
+	for (uint32_t i = 0; i < s.n_hooks; i++)
+		ok(!strcmp(s.hooks[i].path, d.hooks[i].path) &&
+				same_strv(&s.hooks[i].args, &d.hooks[i].args) &&
+				same_strv(&s.hooks[i].env, &d.hooks[i].env) &&
+				s.hooks[i].timeout_s == d.hooks[i].timeout_s,
+			"hook %u", i);
+	eq_str(d.hook_state, s.hook_state, "the hooks' state");
+	eq_int(d.personality, s.personality, "personality");
+	for (int i = 0; i < GTIME_CLOCKS; i++)
+		ok(s.time_offset[i].secs == d.time_offset[i].secs &&
+				s.time_offset[i].nanosecs == d.time_offset[i].nanosecs,
+			"time offset %d", i);
+	ok(s.seccomp_flags == d.seccomp_flags && s.n_seccomp == d.n_seccomp &&
+			!memcmp(s.seccomp, d.seccomp, 8 * s.n_seccomp),
+		"seccomp");
 	check_proc(&s.proc, &d.proc);
 }
 
@@ -180,18 +204,26 @@ static void test_values(void)
 {
 	struct gmount m = gspec_sample()->mounts[0];
 	struct gdevice dev = gspec_sample()->devices[0];
+	static uint64_t many[GSPEC_BPF_MAX + 1];
 	struct grlimit rl = {.resource = 16};
 	struct gkeyval kv = {"", "x"};
+	struct ghook hook = gspec_sample()->hooks[0];
 
-	REFUSED("flags", s.flags = 4);
-	REFUSED("namespaces", s.namespaces = 0x40);
+	REFUSED("flags", s.flags = GSPEC_FLAGS_ALL + 1);
+	REFUSED("namespaces", s.namespaces = GNS_ALL + 1);
+	REFUSED("time offsets", s.time_offset[1].nanosecs = 1000000000);
+	REFUSED("seccomp program", s.n_seccomp = GSPEC_BPF_MAX + 1; s.seccomp = many);
+	REFUSED("device program", s.n_devprog = GSPEC_BPF_MAX + 1; s.devprog = many);
+	REFUSED("scheduler", s.proc.sched.nice = 20);
+	REFUSED("scheduler", s.proc.sched.nice = -21);
+	REFUSED("I/O priority", s.proc.ioprio = 0x10000);
 	REFUSED("root", s.root = "");
 	REFUSED("root", s.root = "..");
 	REFUSED("root", s.root = "a/b");
 	REFUSED("cwd", s.proc.cwd = "relative");
 	REFUSED("user", s.proc.uid = UINT32_MAX);
 	REFUSED("umask", s.proc.umask = 01000);
-	REFUSED("process flags", s.proc.flags = 0x100);
+	REFUSED("process flags", s.proc.flags = GPROC_FLAGS_ALL + 1);
 	REFUSED("oom_score_adj", s.proc.oom_score_adj = 1001);
 	REFUSED("rlimits", s.proc.rlimits = &rl; s.proc.n_rlimits = 1);
 	REFUSED("sysctls", s.sysctls = &kv; s.n_sysctls = 1);
@@ -207,6 +239,7 @@ static void test_values(void)
 	REFUSED("device type", dev.type = S_IFREG; s.devices = &dev; s.n_devices = 1);
 	dev.type = S_IFCHR;
 	REFUSED("devices", dev.mode = 010000; s.devices = &dev; s.n_devices = 1);
+	REFUSED("hook's path", hook.path = "bin/x"; s.hooks = &hook; s.n_hooks = 1);
 }
 
 /* Counts beyond their limit, and beyond what the message could hold. */
@@ -249,6 +282,7 @@ static void test_arena(void)
 static void test_arena_bound(void)
 {
 	static const char *empty[12000];
+	static struct ghook hooks[GSPEC_HOOKS_MAX];
 	struct gspec s = {.root = "r", .proc.cwd = "/"}, d;
 	const char *what;
 
@@ -258,6 +292,15 @@ static void test_arena_bound(void)
 	encode(&s);
 	eq_int(decode_len(wire, wire_len, &d, &what), 0, "12000 empty strings");
 	eq_int(d.proc.args.n, 12000, "are all there");
+	for (size_t i = 0; i < ARRAY_SIZE(hooks); i++)
+		hooks[i] = (struct ghook){.path = "/"};
+	s.proc.args.n = 0;
+	s.hooks = hooks;
+	s.n_hooks = ARRAY_SIZE(hooks);
+	encode(&s);
+	eq_int(decode_len(wire, wire_len, &d, &what), 0, "as many hooks as can be");
+	eq_int(d.n_hooks, GSPEC_HOOKS_MAX, "are all there");
+	ok(gspec_arena_bytes(GSPEC_BYTES_MAX) <= GSPEC_ARENA_MAX, "an arena of fixed size is enough");
 }
 
 int main(void)
