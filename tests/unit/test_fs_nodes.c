@@ -114,6 +114,7 @@ static void test_fds_bounded(void)
 	for (int i = 0; i < MANY; i++)
 		bad += fsc_getattr(c, id[i], &a) != 0 || !S_ISREG(a.mode);
 	eq_int(bad, 0, "each is still there");
+	ok(c->fs.nodes.open_fds <= 150, "which opened no more of them");
 	for (int i = 0; i < MANY; i++) {
 		snprintf(name, sizeof(name), "f%d", i);
 		bad += fsc_node(c, d.nodeid, name) != id[i];

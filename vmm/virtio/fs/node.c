@@ -331,7 +331,7 @@ static struct fs_node *find_file(struct fs_nodes *t, int fd, const struct statx 
 int fs_node_intern_take(struct fs_nodes *t, int fd, const struct statx *stx,
 	const struct fs_place *place, struct fs_node **ret_node)
 {
-	bool taken = false, over;
+	bool taken = false;
 	struct fs_node *n;
 
 	fs_nodes_make_room(t);
@@ -345,14 +345,12 @@ int fs_node_intern_take(struct fs_nodes *t, int fd, const struct statx *stx,
 		n = add_take(t, fd, stx, place);
 		taken = n;
 	}
-	over = t->open_fds > MAX(t->fd_limit, t->trim_above);
 	pthread_mutex_unlock(&t->lock);
 	if (!taken)
 		close(fd);
 	if (!n)
 		return -ENFILE;
-	if (over)
-		fs_nodes_trim(t, t->fd_limit, false);
+	fs_nodes_keep_limit(t);
 	*ret_node = n;
 	return 0;
 }

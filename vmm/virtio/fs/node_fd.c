@@ -107,6 +107,7 @@ int fs_node_reopen(struct fs_nodes *t, struct fs_node *n)
 	pthread_mutex_unlock(&t->lock);
 	if (fd >= 0)
 		close(fd); /* another thread was faster */
+	fs_nodes_keep_limit(t);
 	return 0;
 }
 
@@ -255,6 +256,17 @@ uint32_t fs_nodes_trim(struct fs_nodes *t, uint32_t keep, bool dirs)
 		closed += close_idle(t, n, dirs);
 		fs_node_put(t, n);
 	}
+}
+
+void fs_nodes_keep_limit(struct fs_nodes *t)
+{
+	bool over;
+
+	pthread_mutex_lock(&t->lock);
+	over = t->open_fds > MAX(t->fd_limit, t->trim_above);
+	pthread_mutex_unlock(&t->lock);
+	if (over)
+		fs_nodes_trim(t, t->fd_limit, false);
 }
 
 void fs_nodes_make_room(struct fs_nodes *t)

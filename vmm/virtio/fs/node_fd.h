@@ -17,7 +17,9 @@ int fs_node_reopen(struct fs_nodes *t, struct fs_node *n);
 int fs_node_open_handle(struct fs_nodes *t, struct fs_node *n);
 int fs_node_open_name(struct fs_nodes *t, struct fs_node *n);
 
-/* Closes idle descriptors when there are nearly as many as there may be. */
+/* One more is open: closes idle descriptors when there are more than fd_limit. */
+void fs_nodes_keep_limit(struct fs_nodes *t);
+/* One more is to be opened: the same when there are nearly as many as there may be. */
 void fs_nodes_make_room(struct fs_nodes *t);
 
 /* True when the nodes of this directory's mount are found again by name. */
