@@ -2,8 +2,10 @@
 #include "tests/unit/fs_client.h"
 
 #include <dirent.h>
+#include <endian.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <linux/posix_acl.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -313,6 +315,18 @@ unsigned fsc_open_fds(void)
 	if (d)
 		closedir(d);
 	return n;
+}
+
+struct fsc_acl fsc_acl_of(uint16_t group, uint16_t other)
+{
+	const uint16_t tag[] = {ACL_USER_OBJ, ACL_USER, ACL_GROUP_OBJ, ACL_MASK, ACL_OTHER};
+	const uint16_t perm[] = {7, 7, group, 7, other};
+	struct fsc_acl a = {.h.a_version = htole32(POSIX_ACL_XATTR_VERSION)};
+
+	for (unsigned i = 0; i < 5; i++)
+		a.e[i] = (struct posix_acl_xattr_entry){htole16(tag[i]), htole16(perm[i]),
+			htole32(tag[i] == ACL_USER ? 1000u : (uint32_t)ACL_UNDEFINED_ID)};
+	return a;
 }
 
 bool fsc_private_mounts(void)

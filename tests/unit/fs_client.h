@@ -7,6 +7,7 @@
 #define TESTS_UNIT_FS_CLIENT_H
 
 #include <linux/fuse.h>
+#include <linux/posix_acl_xattr.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -77,6 +78,14 @@ int fsc_getxattr(
 	struct fsc *c, uint64_t node, const char *name, uint32_t size); /* bytes or -errno */
 
 unsigned fsc_open_fds(void); /* of this process */
+
+/* An ACL: rwx for the owner, user 1000 and the mask, `group` for the group, `other` for others. */
+struct fsc_acl {
+	struct posix_acl_xattr_header h;
+	struct posix_acl_xattr_entry e[5];
+};
+
+struct fsc_acl fsc_acl_of(uint16_t group, uint16_t other);
 
 /* A path on the host, below the tree; the next call of the same thread overwrites it. */
 __attribute__((format(printf, 2, 3))) const char *fsc_host(

@@ -363,44 +363,6 @@ static void test_tmpfile(void)
 	fsc_forget(c, e.nodeid, 2);
 }
 
-static void test_xattrs(void)
-{
-	uint64_t n = fsc_node(c, c->rootfs, "mine"), l;
-	struct fuse_getxattr_in in = {.size = 1000};
-	struct fuse_entry_out e;
-	int r;
-
-	r = fsc_setxattr(c, n, "user.colour", "green", 0);
-	if (r == -EOPNOTSUPP) {
-		skip("the file system has no user.* attributes");
-	} else {
-		eq_int(r, 0, "SETXATTR");
-		eq_int(fsc_setxattr(c, n, "user.colour", "red", 1 /* create */), -EEXIST,
-			"SETXATTR create");
-		eq_int(fsc_getxattr(c, n, "user.colour", 100), 5, "GETXATTR");
-		ok(!memcmp(c->reply, "green", 5), "the value");
-		eq_int(fsc_getxattr(c, n, "user.colour", 3), -ERANGE,
-			"GETXATTR with too little room");
-		eq_int(fsc_getxattr(c, n, "user.colour", 0), 8, "GETXATTR of the length");
-		eq_int(((struct fuse_getxattr_out *)(void *)c->reply)->size, 5, "is it");
-		eq_int(fsc_call(c, FUSE_LISTXATTR, n, ARGS(STRUCT(in)), 1000), 0, "LISTXATTR");
-		ok(c->out_len == 12 && !strcmp((char *)c->reply, "user.colour"),
-			"names what may pass");
-		eq_int(fsc_remove(c, FUSE_REMOVEXATTR, n, "user.colour"), 0, "REMOVEXATTR");
-		eq_int(fsc_getxattr(c, n, "user.colour", 100), -ENODATA, "it is gone");
-	}
-	eq_int(fsc_setxattr(c, n, "trusted.overlay.opaque", "y", 0), -EOPNOTSUPP,
-		"trusted.* is refused");
-	eq_int(fsc_setxattr(c, n, "security.selinux", "x", 0), -EOPNOTSUPP,
-		"the host's labels are, too");
-	fsc_symlink(c, c->rootfs, "xlink", "mine", &e);
-	l = e.nodeid;
-	eq_int(fsc_setxattr(c, l, "user.a", "b", 0), -EPERM,
-		"user.* on a link: the kernel's answer");
-	ok(fsc_getxattr(c, n, "user.a", 10) < 0, "and the target has none");
-	fsc_forget(c, n, 1);
-}
-
 struct walk {
 	unsigned entries, dots;
 	bool bad;
@@ -525,7 +487,6 @@ static void run_on(const char *base, bool mounts)
 	test_nodes_of_all_kinds();
 	test_names();
 	test_tmpfile();
-	test_xattrs();
 	test_dirs();
 	test_rest();
 	fsc_free(c);

@@ -242,6 +242,32 @@ static void test_users(void)
 	eq_int(as_user(make_in_setgid), 0, "a user's files in it; the root's are refused");
 }
 
+static int read_by_acl(void)
+{
+	return close(open(at("acl"), O_RDWR | O_CLOEXEC));
+}
+
+static int read_denied(void)
+{
+	return close(open(at("acl"), O_RDONLY | O_CLOEXEC)) == 0 || errno != EBADF;
+}
+
+static void test_acls(void)
+{
+	struct fsc_acl a = fsc_acl_of(0, 0);
+
+	close(open(at("acl"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	eq_int(as_user(read_denied), 0, "root's file, closed to a user");
+	if (setxattr(at("acl"), "system.posix_acl_access", &a, sizeof(a), 0) < 0) {
+		ok(errno == EOPNOTSUPP, "no ACLs on this file system");
+		return;
+	}
+	eq_int(as_user(read_by_acl), 0, "an ACL opens it");
+	eq_int(mode_of("acl"), 0770, "and shows in its mode");
+	ok(chmod(at("acl"), 0600) == 0, "chmod sets the mask");
+	eq_int(as_user(read_denied), 0, "which closes it again");
+}
+
 static void test_tools(void)
 {
 	static const struct {
@@ -300,6 +326,7 @@ static void run(void)
 	test_files();
 	test_tmpfile();
 	test_users();
+	test_acls();
 	test_tools();
 	eq_int(umount(mnt), 0, "unmount: nothing is in use");
 	waitpid(pid, &status, 0);
