@@ -29,7 +29,7 @@ static void drop(struct control_client *cl)
 {
 	close_fd(&cl->fd);
 	cl->generation++;
-	cl->waiting = false;
+	cl->waiting = cl->subscribed = false;
 }
 
 int control_init(
@@ -181,13 +181,13 @@ static void dispatch(struct control *c, struct control_client *cl, const struct 
 	struct ctl_reply reply = {0};
 	bool answered;
 
-	if (req->type == CTL_EXEC)
-		answered = c->exec(c->opaque, &cl->fd, req, &reply);
+	if (req->type == CTL_EXEC || req->type == CTL_ASK)
+		answered = c->take(c->opaque, &cl->fd, req, &reply);
 	else
 		answered = c->request(c->opaque, token_of(c, cl), req, &reply);
 	if (answered) {
 		send_reply(c, cl, req->type, &reply);
-	} else if (cl->fd < 0) { /* it is a proxy's connection now, in the hands of exec() */
+	} else if (cl->fd < 0) { /* it is in the hands of take() */
 		drop(cl);
 	} else {
 		cl->waiting = true;
@@ -254,6 +254,39 @@ void control_answer(struct control *c, control_token token, struct ctl_reply *re
 	send_reply(c, cl, CTL_STATE, reply);
 	if (cl->fd >= 0 && watch(c, EPOLL_CTL_MOD, cl, EPOLLIN) < 0)
 		drop(cl);
+}
+
+void control_give_back(struct control *c, int *conn_fd)
+{
+	struct control_client *cl = take_slot(c);
+
+	cl->fd = take_fd(conn_fd);
+	cl->since = ++c->arrivals;
+	if (watch(c, EPOLL_CTL_MOD, cl, EPOLLIN) < 0)
+		drop(cl);
+}
+
+void control_subscribe(struct control *c, control_token token)
+{
+	struct control_client *cl = &c->client[token & UINT32_MAX];
+
+	BUG_ON(token_of(c, cl) != token);
+	cl->subscribed = true;
+}
+
+void control_publish(struct control *c, const struct ctl_reply *reply)
+{
+	for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++) {
+		struct control_client *cl = &c->client[i];
+		struct ctl_reply r = *reply;
+
+		r.version = CTL_VERSION;
+		r.phase = c->phase(c->opaque);
+		/* One that does not read them is dropped, and so sees that it has missed some. */
+		if (cl->subscribed &&
+			send(cl->fd, &r, sizeof(r), MSG_DONTWAIT | MSG_NOSIGNAL) != sizeof(r))
+			drop(cl);
+	}
 }
 
 void control_end(struct control *c, const struct ctl_reply *reply)

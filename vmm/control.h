@@ -24,6 +24,7 @@ struct control_client {
 	uint32_t generation; /* of the slot: an old token never reaches a new client */
 	uint64_t since;      /* order of arrival */
 	bool waiting;        /* a request is not answered yet */
+	bool subscribed;     /* control_publish() reaches it */
 };
 
 struct control {
@@ -39,9 +40,9 @@ struct control {
 	 * true, or returns false: control_answer() will be called with the token. */
 	bool (*request)(void *opaque, control_token token, const struct ctl_request *req,
 		struct ctl_reply *reply);
-	/* CTL_EXEC, as request(); but false: it has taken *conn_fd (now -1, watched with its own epoll data)
-	 * and answers there itself. */
-	bool (*exec)(
+	/* CTL_EXEC and CTL_ASK, as request(); but false: it has taken *conn_fd (now -1, watched with its own
+	 * epoll data) and answers there itself. */
+	bool (*take)(
 		void *opaque, int *conn_fd, const struct ctl_request *req, struct ctl_reply *reply);
 	/* For CTL_TIMELINE and every reply: */
 	enum vm_phase (*phase)(void *opaque);
@@ -60,6 +61,11 @@ uint64_t control_next_ns(const struct control *c);
 void control_tick(struct control *c, uint64_t now_ns);
 /* Answers a request that was left waiting; does nothing when its client is gone. */
 void control_answer(struct control *c, control_token token, struct ctl_reply *reply);
+/* Takes back (-1) a connection that take() took, for further requests. */
+void control_give_back(struct control *c, int *conn_fd);
+/* From request(): the client gets what is published, after this request's reply. */
+void control_subscribe(struct control *c, control_token token);
+void control_publish(struct control *c, const struct ctl_reply *reply);
 /* Answers everyone who waits: the VM ends. */
 void control_end(struct control *c, const struct ctl_reply *reply);
 

@@ -146,12 +146,16 @@ static enum vm_phase phase(void *opaque)
 	return life_phase(opaque);
 }
 
-static bool exec_request(
+static bool take_connection(
 	void *opaque, int *conn_fd, const struct ctl_request *req, struct ctl_reply *reply)
 {
 	struct life *l = opaque;
 
-	return life_exec_request(l, conn_fd, req, l->control.fd, l->control.n_fds, reply);
+	if (req->type == CTL_EXEC)
+		return life_exec_request(
+			l, conn_fd, req, l->control.fd, l->control.n_fds, reply);
+	return life_query_request(
+		l, conn_fd, req, l->control.n_fds ? l->control.fd[0] : -1, reply);
 }
 
 static void guest_line(void *opaque, const char *line)
@@ -183,7 +187,7 @@ int life_init(struct life *l, const struct vm_config *cfg, const struct life_fds
 	l->guestlog.on_line = guest_line;
 	l->guestlog.opaque = l;
 	l->control.request = life_request;
-	l->control.exec = exec_request;
+	l->control.take = take_connection;
 	l->control.phase = phase;
 	l->control.timeline = &l->tl;
 	l->control.opaque = l;
@@ -195,6 +199,8 @@ int life_init(struct life *l, const struct vm_config *cfg, const struct life_fds
 	if (l->signal_fd < 0)
 		return err_set(err, errno, "cannot receive signals");
 	r = set_nonblock(l->vsock_fd, err);
+	if (r == 0)
+		r = life_query_init(l, err);
 	if (r == 0)
 		r = life_tty_init(l, err);
 	if (r == 0)
@@ -230,6 +236,7 @@ void life_end(struct life *l, uint32_t status)
 	faultlog_tell(l->faults, &l->log);
 	snprintf(reply.text, sizeof(reply.text), "the container has ended");
 	life_exec_end(l, NULL);
+	life_query_end(l, &reply);
 	control_end(&l->control, &reply);
 	report_send(l->report_fd, VMM_ENDED, NULL, status, NULL, &l->tl);
 }
@@ -250,6 +257,7 @@ void life_fail(struct life *l, uint32_t status, const struct err *err, bool with
 	faultlog_tell(l->faults, &l->log); /* it may be why */
 	snprintf(reply.text, sizeof(reply.text), "%.*s", CTL_TEXT_MAX - 1, err->msg);
 	life_exec_end(l, &reply);
+	life_query_end(l, &reply);
 	control_end(&l->control, &reply);
 	report_send(l->report_fd, ready ? VMM_ENDED : VMM_FAILED, err, status,
 		with_log ? &l->guestlog : NULL, &l->tl);
@@ -396,6 +404,10 @@ static void handle(struct life *l, const struct epoll_event *ev)
 {
 	uint64_t count;
 
+	if (ev->data.u64 >= EV_ASK) {
+		life_query_conn(l, ev->data.u64, ev->events);
+		return;
+	}
 	if (ev->data.u64 >= EV_EXEC) {
 		life_exec_conn(l, (uint32_t)(ev->data.u64 - EV_EXEC), ev->events);
 		return;
@@ -475,7 +487,8 @@ static int wait_ms(const struct life *l)
 	uint64_t next = control_next_ns(&l->control), now = timeline_now();
 
 	if (!l->paused)
-		next = MIN(next, MIN(life_next_signal_ns(l), life_exec_next_ns(l)));
+		next = MIN(MIN(next, life_next_signal_ns(l)),
+			MIN(life_exec_next_ns(l), life_query_next_ns(l)));
 	for (unsigned d = 0; d < DEADLINES; d++)
 		if (counts(l, (enum life_deadline)d))
 			next = MIN(next, l->deadline_ns[d]);
@@ -498,6 +511,7 @@ static void check_deadlines(struct life *l)
 	if (!l->paused) {
 		life_expire_signals(l, now);
 		life_exec_expire(l, now);
+		life_query_expire(l, now);
 	}
 	control_tick(&l->control, now);
 }

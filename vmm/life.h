@@ -29,6 +29,7 @@
 #include "vmm/faultlog.h"
 #include "vmm/guestlog.h"
 #include "vmm/life_exec.h"
+#include "vmm/life_query.h"
 #include "vmm/log.h"
 #include "vmm/vcpu.h"
 
@@ -98,6 +99,7 @@ struct life {
 	struct faultlog *faults;
 	struct control control;
 	struct execs execs;
+	struct asks asks;
 	struct proto_rx rx;
 };
 

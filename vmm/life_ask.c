@@ -172,9 +172,13 @@ bool life_request(
 	case CTL_RESIZE: return life_tty_request(l, req->arg, reply);
 	case CTL_PAUSE: return life_pause(l, reply);
 	case CTL_RESUME: return life_resume(l, reply);
+	case CTL_EVENTS:
+		if (l->state == LIFE_DRAINING)
+			return life_answer(reply, ESRCH, "the container has ended");
+		control_subscribe(&l->control, token);
+		return true;
+	case CTL_EXEC: /* these two go to life.c's take_connection() */
 	case CTL_ASK:
-	case CTL_EVENTS: return life_answer(reply, EOPNOTSUPP, "not in this version");
-	case CTL_EXEC: /* life_exec.c has it */
 	case CTL_TYPES: break;
 	}
 	BUG_ON(true); /* control.c has checked the type */

@@ -265,8 +265,7 @@ static bool refused(const struct life *l, const struct ctl_request *req, struct 
 	return false;
 }
 
-/* A memfd that nobody can change: reading it never waits. */
-static bool is_sealed(int fd)
+bool life_is_sealed(int fd)
 {
 	int seals = fcntl(fd, F_GET_SEALS);
 
@@ -279,7 +278,7 @@ static bool streams_ok(uint32_t flags, const int *fds, unsigned n)
 
 	for (unsigned p = 0; p < PROTO_EXEC_PORTS; p++)
 		want += wants_stream(flags, p);
-	return n == want && is_sealed(fds[PROTO_EXEC_SPEC]);
+	return n == want && life_is_sealed(fds[PROTO_EXEC_SPEC]);
 }
 
 static struct exec_slot *free_slot(struct life *l)

@@ -26,7 +26,7 @@ static void watch_guest(struct life *l, bool room)
 
 int life_send(struct life *l, enum proto_type type, const void *payload, uint32_t len)
 {
-	uint8_t frame[sizeof(struct proto_hdr) + 64];
+	uint8_t frame[sizeof(struct proto_hdr) + sizeof(struct proto_ask) + PROTO_ASK_MAX];
 	struct proto_hdr h = {.len = htole32(len), .type = htole16((uint16_t)type)};
 	ssize_t n;
 
@@ -130,6 +130,13 @@ static void on_started(struct life *l, const void *payload)
 	life_tty_changed(l); /* a change may have come too early */
 }
 
+void life_printable(char *text)
+{
+	for (char *p = text; *p; p++)
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			*p = '?';
+}
+
 void life_read_failed(const void *payload, struct proto_failed *ret)
 {
 	memcpy(ret, payload, sizeof(*ret));
@@ -142,9 +149,7 @@ void life_read_failed(const void *payload, struct proto_failed *ret)
 	ret->text[sizeof(ret->text) - 1] = '\0';
 	if (!ret->text[0])
 		snprintf(ret->text, sizeof(ret->text), "the guest gave no reason");
-	for (char *p = ret->text; *p; p++) /* it goes to terminals and logs */
-		if ((unsigned char)*p < ' ' || *p == 0x7f)
-			*p = '?';
+	life_printable(ret->text);
 }
 
 /* The container cannot be prepared or its program not executed: the guest says why. */
@@ -202,6 +207,14 @@ static void handle_frame(struct life *l, const struct proto_frame *f)
 	case PROTO_EXEC_CLOSED:
 		if (!life_exec_frame(l, f))
 			broken(l, "a message about an exec'd process out of turn");
+		break;
+	case PROTO_ANSWER:
+		if (!life_query_answer(l, f))
+			broken(l, "a malformed answer");
+		break;
+	case PROTO_EVENT:
+		if (!life_query_event(l, f))
+			broken(l, "an event of no kind");
 		break;
 	default: broken(l, "a message that only the host sends"); break;
 	}

@@ -30,6 +30,7 @@ void life_go_on(struct life *l)
 		l->deadline_ns[DEADLINE_START] += ns;
 	life_postpone_signals(l, ns);
 	life_exec_postpone(l, ns);
+	life_query_postpone(l, ns);
 	vcpus_run(l->vcpus);
 }
 

@@ -20,6 +20,7 @@ enum life_event {
 	EV_CONTROL /* and on: clients */
 };
 #define EV_EXEC (1ull << 32) /* and on: life_exec.c's slots */
+#define EV_ASK  (1ull << 63) /* and on: life_query.c's, with the question's id */
 
 /* life.c */
 enum vm_phase life_phase(const struct life *l);
@@ -34,6 +35,10 @@ void life_fail(struct life *l, uint32_t status, const struct err *err, bool with
 /* EXITED came: let the vsock device write out what it holds, then end. */
 void life_drain(struct life *l, uint32_t status);
 
+/* life_exec.c */
+/* A memfd that nobody can change: reading it never waits. */
+bool life_is_sealed(int fd);
+
 /* life_pause.c */
 bool life_pause(struct life *l, struct ctl_reply *reply); /* true */
 bool life_resume(struct life *l, struct ctl_reply *reply);
@@ -45,6 +50,8 @@ void life_guest_event(struct life *l);
  * once it does), -EPIPE. */
 int life_send(struct life *l, enum proto_type type, const void *payload, uint32_t len);
 void life_guest_room(struct life *l);
+/* What comes from a guest goes to terminals and logs: no control characters. */
+void life_printable(char *text);
 /* A FAILED of the guest made fit to be shown: host's byte order, errnum and status as they should be, text
  * printable and not empty. */
 void life_read_failed(const void *payload, struct proto_failed *ret);

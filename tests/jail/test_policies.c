@@ -267,13 +267,14 @@ static void use_main(void)
 	struct epoll_event ev = {.events = EPOLLIN};
 	socklen_t len = sizeof(struct ucred);
 	struct winsize ws;
+	char text[1];
 	struct iovec iov = {page, 10};
 	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
 	struct ucred cred;
 
 	use_worker();
 	need(sendmsg(pair[0], &msg, MSG_NOSIGNAL) == 10 && recvmsg(pair[1], &msg, 0) == 10, 18);
-	need(fcntl(mem_fd, F_GET_SEALS) >= 0, 19);
+	need(fcntl(mem_fd, F_GET_SEALS) >= 0 && pread(mem_fd, text, 1, 0) >= 0, 19);
 	need(ioctl(pipe_fd[0], TIOCGWINSZ, &ws) < 0 && errno == ENOTTY, 17);
 	need(epoll_ctl(epoll_fd, EPOLL_CTL_ADD, pair[0], &ev) == 0, 20);
 	need(accept4(pair[0], NULL, NULL, SOCK_CLOEXEC) < 0 && errno == EINVAL, 21);
