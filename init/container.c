@@ -12,6 +12,7 @@
 #include "init/creds.h"
 #include "init/devices.h"
 #include "init/fail.h"
+#include "init/hooks.h"
 #include "init/log.h"
 #include "init/mounts.h"
 #include "init/namespaces.h"
@@ -138,8 +139,11 @@ static _Noreturn void child_main(struct child *c)
 	if (r == 0)
 		r = process_become(&c->spec->proc, &err);
 	if (r == 0 && child_report(c->report, CHILD_READY, c->rootfs_ns, NULL) == 0 &&
-		recv(c->report, &go, 1, 0) == 1)
-		r = process_exec(&c->spec->proc, &err);
+		recv(c->report, &go, 1, 0) == 1) {
+		r = hooks_run(c->spec, process_env(), &err);
+		if (r == 0)
+			r = process_exec(&c->spec->proc, &err);
+	}
 	if (r < 0)
 		child_report(c->report, CHILD_FAILED, 0, &err);
 	_exit(1);

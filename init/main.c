@@ -16,7 +16,7 @@
 /* In .bss: costs memory only as far as the spec reaches. The arena's bound is gspec_arena_bytes().
  */
 static uint8_t spec_bytes[GSPEC_BYTES_MAX + 1];
-static _Alignas(16) uint8_t arena_bytes[2 * GSPEC_BYTES_MAX + 4096];
+static _Alignas(16) uint8_t arena_bytes[GSPEC_ARENA_MAX];
 
 static int decode_spec(size_t len, struct gspec *spec, struct err *err)
 {

@@ -118,6 +118,11 @@ int process_become(const struct gproc *p, struct err *err)
 	return exec_find(p->args.v[0], &p->env, image.path, err);
 }
 
+const char *const *process_env(void)
+{
+	return image.envp;
+}
+
 int process_exec(const struct gproc *p, struct err *err)
 {
 	return exec_run(image.path, p->args.v, image.envp, err);

@@ -23,6 +23,9 @@ int process_stdio(const int stdio[3], int report, struct err *err);
  */
 int process_become(const struct gproc *p, struct err *err);
 
+/* The environment that process_become() has put together; ends in NULL. */
+const char *const *process_env(void);
+
 /* Returns only on failure, with err->exit_status set. */
 int process_exec(const struct gproc *p, struct err *err);
 

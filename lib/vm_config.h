@@ -15,7 +15,7 @@
 #include "lib/timeline.h"
 
 #define VM_CONFIG_MAGIC   0x43564d43u /* "CMVC" */
-#define VM_CONFIG_VERSION 1
+#define VM_CONFIG_VERSION 2
 
 #define VM_ID_MAX           1024
 #define VM_VCPUS_MAX        16
@@ -23,6 +23,7 @@
 #define VM_MEMORY_MAX       (1ull << 40)
 #define VM_CMDLINE_MAX      1024
 #define VM_BOOT_TIMEOUT_MAX 3600000
+#define VM_HOOKS_FOREVER    UINT32_MAX
 
 enum vm_fd {
 	VM_FD_KVM,     /* /dev/kvm, read-write */
@@ -39,15 +40,19 @@ enum vm_fd {
 /* vm_config.flags */
 #define VM_FLAG_DEBUG    0x1u /* verbose guest kernel, VMM messages in the log */
 #define VM_FLAG_LOG_JSON 0x2u /* VM_FD_LOG takes JSON lines as runc's --log-format=json */
-#define VM_FLAG_TERMINAL 0x4u /* streams 0 and 1 are a terminal in raw mode, there is no 2 (vmm/life_tty.h) */
-#define VM_FLAGS_ALL     0x7u
+#define VM_FLAG_TERMINAL \
+	0x4u /* streams 0 and 1 are a terminal in raw mode, there is no 2 (vmm/life_tty.h) */
+#define VM_FLAGS_ALL 0x7u
 
 struct vm_config {
 	uint32_t magic, version, size, flags;
 	int32_t fd[VM_FDS];
 	uint32_t vcpus;
-	uint32_t boot_timeout_ms; /* from the first KVM_RUN to READY; 0: none */
-	uint64_t memory_bytes;    /* guest RAM, multiple of 2 MiB */
+	uint32_t boot_timeout_ms;  /* from the first KVM_RUN to READY; 0: none */
+	uint32_t hooks_timeout_ms; /* what hooks in the guest may add to the answer to START; or
+				      VM_HOOKS_FOREVER */
+	uint32_t reserved;
+	uint64_t memory_bytes; /* guest RAM, multiple of 2 MiB */
 	char id[VM_ID_MAX];
 	char cmdline_extra[VM_CMDLINE_MAX]; /* appended to the guest kernel's command line */
 	struct timeline timeline;           /* TL_START..TL_NAMESPACES are filled in */

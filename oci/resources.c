@@ -10,25 +10,68 @@
 
 #include "lib/base.h"
 #include "oci/devices_bpf.h"
+#include "oci/spec_ctx.h"
 
-#define UNIFIED_MAX      64      /* entries of linux.resources.unified */
+#define UNIFIED_MAX      64 /* entries of linux.resources.unified */
+#define BLOCK_MAX        64 /* entries of each array of linux.resources.blockIO */
+#define HOST_FILES_MAX   (GSPEC_CGFILES_MAX + 5 * BLOCK_MAX)
+#define CPU_NUMBER_MAX   65535
+#define BLKIO_WEIGHT_MIN 10
+#define BLKIO_WEIGHT_MAX 1000
 #define CGROUP_VALUE_MAX 4095    /* kernfs takes one page */
 #define CPU_PERIOD_US    100000u /* the kernel's default, admin-guide/cgroup-v2.rst */
 #define CPU_SHARES_MIN   2u
 #define CPU_SHARES_MAX   262144u
 #define OCI_MINOR_PIDS_0 3u /* since 1.3 the spec takes a pids limit of 0 at its word */
 
+enum { GUEST = 1, HOST = 2 };
+
+/* Where a file's value belongs; "x." stands for all whose names begin so. The rest is the guest's. */
+static const struct {
+	const char *key;
+	unsigned where;
+} places[] = {
+	{"cpu.idle", GUEST | HOST},
+	{"cpu.max", GUEST | HOST},
+	{"cpu.max.burst", GUEST | HOST},
+	{"cpu.weight", GUEST | HOST},
+	{"cpu.weight.nice", GUEST | HOST},
+	{"cpuset.", HOST},
+	{"io.", HOST},
+	{"memory.low", GUEST | HOST},
+	{"memory.max", GUEST | HOST},
+	{"memory.min", GUEST | HOST},
+	{"memory.swap.max", GUEST | HOST},
+};
+
 struct files {
 	struct spec_ctx *c;
-	struct gkeyval *v;
-	uint32_t n;
+	struct resources *res;
 	int r; /* first failure */
 };
 
+static unsigned place_of(const char *key)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		size_t n = strlen(places[i].key);
+
+		if (!strncmp(key, places[i].key, n) && (!key[n] || places[i].key[n - 1] == '.'))
+			return places[i].where;
+	}
+	return GUEST;
+}
+
 static void put_str(struct files *f, const char *key, const char *value)
 {
-	BUG_ON(f->n == GSPEC_CGFILES_MAX);
-	f->v[f->n++] = (struct gkeyval){.key = key, .value = value};
+	const struct gkeyval kv = {.key = key, .value = value};
+	struct resources *res = f->res;
+	unsigned where = place_of(key);
+
+	BUG_ON(res->n_guest == GSPEC_CGFILES_MAX || res->n_host == HOST_FILES_MAX);
+	if (where & GUEST)
+		res->guest[res->n_guest++] = kv;
+	if (where & HOST)
+		res->host[res->n_host++] = kv;
 }
 
 __attribute__((format(printf, 3, 4))) static void put(
@@ -79,7 +122,7 @@ static int put_swap(struct files *f, const struct jnode *n, int64_t limit, int64
 	return 0;
 }
 
-static int parse_memory(struct files *f, const struct jnode *resources, struct container_spec *spec)
+static int parse_memory(struct files *f, const struct jnode *resources)
 {
 	int64_t limit = 0, swap = 0, reservation = 0;
 	bool ignored = false, found;
@@ -102,7 +145,6 @@ static int parse_memory(struct files *f, const struct jnode *resources, struct c
 		put_limit(f, "memory.max", limit);
 	if (reservation)
 		put_limit(f, "memory.low", reservation);
-	spec->memory_limit = limit > 0 ? (uint64_t)limit : 0;
 	return 0;
 }
 
@@ -194,6 +236,80 @@ static int parse_unified(struct files *f, const struct jnode *resources)
 	return 0;
 }
 
+static int parse_block_device(
+	struct files *f, const struct jnode *n, uint64_t *ret_major, uint64_t *ret_minor)
+{
+	int r = jnode_want_object(n, f->c->err);
+
+	if (r || (r = jget_u64(n, "major", 0, UINT32_MAX, ret_major, f->c->err)))
+		return r;
+	return jget_u64(n, "minor", 0, UINT32_MAX, ret_minor, f->c->err);
+}
+
+/* As bfq takes them; whoever writes them knows what to do when the host has another scheduler. */
+static int parse_block_weights(struct files *f, const struct jnode *n)
+{
+	uint64_t weight = 0, major, minor;
+	struct jnode array, item;
+	bool found;
+	int r;
+
+	if ((r = jopt_u64(n, "weight", 0, BLKIO_WEIGHT_MAX, &weight, f->c->err)))
+		return r;
+	if (weight && weight < BLKIO_WEIGHT_MIN)
+		return jnode_err(n, f->c->err, "weight: expected %u to %u", BLKIO_WEIGHT_MIN,
+			BLKIO_WEIGHT_MAX);
+	if (weight)
+		put(f, "io.bfq.weight", "%" PRIu64, weight);
+	if ((r = jopt_array(n, "weightDevice", BLOCK_MAX, &array, &found, f->c->err)) || !found)
+		return r;
+	for (struct jiter it = {0}; jiter_next(&it, &array, &item);) {
+		if ((r = parse_block_device(f, &item, &major, &minor)) ||
+			(r = jget_u64(&item, "weight", BLKIO_WEIGHT_MIN, BLKIO_WEIGHT_MAX, &weight,
+				 f->c->err)))
+			return r;
+		put(f, "io.bfq.weight", "%" PRIu64 ":%" PRIu64 " %" PRIu64, major, minor, weight);
+	}
+	return 0;
+}
+
+static int parse_block_io(struct files *f, const struct jnode *resources)
+{
+	static const struct {
+		const char *key, *name;
+	} throttles[] = {
+		{"throttleReadBpsDevice", "rbps"},
+		{"throttleWriteBpsDevice", "wbps"},
+		{"throttleReadIOPSDevice", "riops"},
+		{"throttleWriteIOPSDevice", "wiops"},
+	};
+	uint64_t major, minor, rate;
+	struct jnode n, array, item;
+	bool found;
+	int r;
+
+	if ((r = jopt_object(resources, "blockIO", &n, &found, f->c->err)) || !found ||
+		(r = parse_block_weights(f, &n)))
+		return r;
+	for (size_t i = 0; i < ARRAY_SIZE(throttles); i++) {
+		r = jopt_array(&n, throttles[i].key, BLOCK_MAX, &array, &found, f->c->err);
+		for (struct jiter it = {0}; !r && found && jiter_next(&it, &array, &item);) {
+			if ((r = parse_block_device(f, &item, &major, &minor)) ||
+				(r = jget_u64(&item, "rate", 0, UINT64_MAX, &rate, f->c->err)))
+				return r;
+			if (rate)
+				put(f, "io.max", "%" PRIu64 ":%" PRIu64 " %s=%" PRIu64, major,
+					minor, throttles[i].name, rate);
+			else /* none, as in cgroup v1 */
+				put(f, "io.max", "%" PRIu64 ":%" PRIu64 " %s=max", major, minor,
+					throttles[i].name);
+		}
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
 static int parse_access(struct spec_ctx *c, const struct jnode *n, const char *s, uint32_t *ret)
 {
 	*ret = 0;
@@ -264,9 +380,110 @@ static int parse_devices(struct spec_ctx *c, const struct jnode *resources, stru
 	return 0;
 }
 
+/* The last value that a file gets is the one that counts. */
+static const char *last_value(const struct gkeyval *v, uint32_t n, const char *key)
+{
+	const char *value = NULL;
+
+	for (uint32_t i = 0; i < n; i++)
+		if (!strcmp(v[i].key, key))
+			value = v[i].value;
+	return value;
+}
+
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* As the kernel's memparse() reads memory.max; 0: "max", or nothing that it would take. */
+static uint64_t memory_bytes(const char *s)
+{
+	static const char units[] = "KMGTPE";
+	uint64_t v = 0;
+	const char *unit;
+
+	for (; is_digit(*s); s++)
+		if (__builtin_mul_overflow(v, 10u, &v) ||
+			__builtin_add_overflow(v, (uint64_t)(*s - '0'), &v))
+			return 0;
+	unit = *s ? strchr(units, *s & ~0x20) : NULL;
+	if (unit && __builtin_mul_overflow(v, 1ull << (10 * (unit - units + 1)), &v))
+		return 0;
+	return v;
+}
+
+/* "QUOTA PERIOD", in whole CPUs. */
+static uint32_t quota_cpus(const char *s)
+{
+	uint64_t quota, period = CPU_PERIOD_US;
+
+	if (sscanf(s, "%" SCNu64 " %" SCNu64, &quota, &period) < 1 || !period)
+		return 0;
+	quota = quota / period + (quota % period != 0);
+	return (uint32_t)MIN(quota, (uint64_t)CPU_NUMBER_MAX);
+}
+
+uint32_t cpu_list_count(const char *list)
+{
+	uint64_t count = 0;
+
+	while (*list) {
+		unsigned first, last;
+		int n = 0;
+
+		list += strspn(list, ", \n");
+		if (!*list)
+			break;
+		if (!is_digit(*list) || sscanf(list, "%5u%n", &first, &n) != 1)
+			return 0;
+		last = first;
+		list += n;
+		if (*list == '-') {
+			if (!is_digit(*++list) || sscanf(list, "%5u%n", &last, &n) != 1 ||
+				last < first)
+				return 0;
+			list += n;
+		}
+		if (*list && !strchr(", \n", *list))
+			return 0;
+		count += last - first + 1;
+	}
+	return count > CPU_NUMBER_MAX ? 0 : (uint32_t)count;
+}
+
+static void sum_up(struct resources *res)
+{
+	const char *max = last_value(res->guest, res->n_guest, "memory.max");
+	const char *quota = last_value(res->guest, res->n_guest, "cpu.max");
+	const char *set = last_value(res->host, res->n_host, "cpuset.cpus");
+	uint32_t n = set ? cpu_list_count(set) : 0;
+
+	res->memory_limit = max ? memory_bytes(max) : 0;
+	res->cpus = quota ? quota_cpus(quota) : 0;
+	if (n && (!res->cpus || n < res->cpus))
+		res->cpus = n;
+}
+
+int resources_parse(struct spec_ctx *c, const struct jnode *n, struct resources *ret)
+{
+	struct files f = {.c = c, .res = ret};
+	int r;
+
+	*ret = (struct resources){0};
+	ret->guest = arena_alloc(c->arena, GSPEC_CGFILES_MAX, sizeof(*ret->guest));
+	ret->host = arena_alloc(c->arena, HOST_FILES_MAX, sizeof(*ret->host));
+	if (!ret->guest || !ret->host)
+		return spec_nomem(c);
+	if ((r = parse_memory(&f, n)) || (r = parse_cpu(&f, n)) || (r = parse_pids(&f, n)) ||
+		(r = parse_block_io(&f, n)) || (r = parse_unified(&f, n)))
+		return r;
+	sum_up(ret);
+	return f.r;
+}
+
 int spec_resources(struct spec_ctx *c, const struct jnode *linux_node, struct container_spec *spec)
 {
-	struct files f = {.c = c};
 	struct jnode n;
 	bool found = false;
 	int r = 0;
@@ -275,13 +492,8 @@ int spec_resources(struct spec_ctx *c, const struct jnode *linux_node, struct co
 		r = jopt_object(linux_node, "resources", &n, &found, c->err);
 	if (r || (r = parse_devices(c, found ? &n : NULL, &spec->guest)) || !found)
 		return r;
-	f.v = arena_alloc(c->arena, GSPEC_CGFILES_MAX, sizeof(*f.v));
-	if (!f.v)
-		return spec_nomem(c);
-	if ((r = parse_memory(&f, &n, spec)) || (r = parse_cpu(&f, &n)) ||
-		(r = parse_pids(&f, &n)) || (r = parse_unified(&f, &n)))
-		return r;
-	spec->guest.cgfiles = f.v;
-	spec->guest.n_cgfiles = f.n;
-	return f.r;
+	r = resources_parse(c, &n, &spec->resources);
+	spec->guest.cgfiles = spec->resources.guest;
+	spec->guest.n_cgfiles = spec->resources.n_guest;
+	return r;
 }

@@ -164,8 +164,10 @@ static int translate(struct spec_ctx *c, const struct jnode *root, struct contai
 		(r = jopt_str(root, "hostname", HOSTNAME_MAX, &g->hostname, c->err)) ||
 		(r = jopt_str(root, "domainname", HOSTNAME_MAX, &g->domainname, c->err)) ||
 		(r = parse_annotations(c, root, spec)) || (r = spec_mounts(c, root, spec)) ||
-		(r = spec_linux(c, root, spec)))
+		(r = spec_linux(c, root, spec)) || (r = hooks_parse(c, root, &spec->hooks)))
 		return r;
+	g->n_hooks = spec->hooks.list[HOOK_START_CONTAINER].n;
+	g->hooks = spec->hooks.list[HOOK_START_CONTAINER].v;
 	/* Last, so that a wrong type is called that, and not "not supported". */
 	return support_check(root, "", c->opts->lenient, c->opts->warn, c->opts->warn_arg, c->err);
 }

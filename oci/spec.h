@@ -19,7 +19,9 @@
 #include "lib/err.h"
 #include "lib/gspec.h"
 #include "oci/arena.h"
+#include "oci/hooks.h"
 #include "oci/json.h"
+#include "oci/resources.h"
 
 #define SPEC_OCI_VERSION     "1.3.0" /* newest version of the runtime spec we know all fields of */
 #define SPEC_OCI_VERSION_MIN "1.0.0"
@@ -69,9 +71,11 @@ struct container_spec {
 	struct spec_share *shares; /* n_shares */
 	uint32_t n_shares;
 	struct spec_vm vm;
-	uint64_t memory_limit;    /* linux.resources.memory.limit in bytes; 0: none or unlimited */
-	const char *netns_path;   /* network namespace to join; NULL: a new, empty one */
-	const char *cgroups_path; /* NULL: not given */
+	struct resources
+		resources; /* linux.resources without devices; guest's files are in guest, too */
+	const char *netns_path;          /* network namespace to join; NULL: a new, empty one */
+	const char *cgroups_path;        /* NULL: not given */
+	struct hooks hooks;              /* those of startContainer are in guest as well */
 	struct json_object *annotations; /* object of strings; NULL: none; borrowed from doc */
 };
 

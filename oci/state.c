@@ -15,6 +15,7 @@
 #include "lib/base.h"
 #include "lib/cleanup.h"
 #include "lib/fd.h"
+#include "oci/hooks.h"
 #include "oci/version.h"
 
 #define STATE_TMP      STATE_FILE ".tmp"
@@ -138,6 +139,12 @@ static struct json_object *file_json(const struct cstate *s)
 	jput_u64(o, "owner", s->owner, &ok);
 	if (s->annotations)
 		jput(o, "annotations", json_object_get(s->annotations), &ok);
+	if (s->hooks)
+		jput(o, "hooks", json_object_get(s->hooks), &ok);
+	jput_u64(o, "memoryBytes", s->memory_bytes, &ok);
+	jput_strs(o, "cgroups", (const char *const *)s->cgroups, s->n_cgroups, &ok);
+	if (s->scope)
+		jput_str(o, "scope", s->scope, &ok);
 	if (ok)
 		return o;
 	json_object_put(o);
@@ -222,6 +229,72 @@ static int get_annotations(const struct jnode *n, struct cstate *s, struct err *
 	return 0;
 }
 
+/* Absolute, no empty component, "." or "..", no slash at its end. */
+static bool plain_path(const char *path)
+{
+	if (*path != '/')
+		return false;
+	while (*path == '/') {
+		size_t n = strcspn(++path, "/");
+
+		if (!n || !strncmp(path, "..", MAX(n, (size_t)2)) || (n == 1 && *path == '.'))
+			return false;
+		path += n;
+	}
+	return true;
+}
+
+/* They are removed with what is below them. */
+static int get_cgroups(const struct jnode *n, struct cstate *s, struct err *err)
+{
+	struct jnode array, item;
+	const char *path;
+	bool found;
+	int r = jopt_array(n, "cgroups", STATE_CGROUPS_MAX, &array, &found, err);
+
+	if (r || !found)
+		return r;
+	for (struct jiter it = {0}; jiter_next(&it, &array, &item);) {
+		r = jnode_str(&item, STATE_PATH_MAX, &path, err);
+		if (r)
+			return r;
+		if (!plain_path(path))
+			return jnode_err(&item, err, "expected a plain absolute path");
+		s->cgroups[s->n_cgroups] = strdup(path);
+		if (!s->cgroups[s->n_cgroups])
+			return err_set(err, ENOMEM, STATE_FILE);
+		s->n_cgroups++;
+	}
+	return 0;
+}
+
+static int get_scope(const struct jnode *n, struct cstate *s, struct err *err)
+{
+	const char *scope = NULL;
+	int r = jopt_str(n, "scope", STATE_ID_MAX, &scope, err);
+
+	if (r || !scope)
+		return r;
+	s->scope = strdup(scope);
+	return s->scope ? 0 : err_set(err, ENOMEM, STATE_FILE);
+}
+
+static int get_hooks(const struct jnode *n, struct cstate *s, struct err *err)
+{
+	struct arena arena = {0};
+	struct hooks ignored; /* whoever runs them reads them again */
+	struct jnode hooks;
+	int r = 0;
+
+	if (!jnode_member(n, "hooks", &hooks))
+		return 0;
+	r = hooks_kept(hooks.obj, &arena, &ignored, err);
+	arena_release(&arena);
+	if (!r)
+		s->hooks = json_object_get(hooks.obj);
+	return r;
+}
+
 static int get_created(const struct jnode *n, struct cstate *s, struct err *err)
 {
 	const char *created;
@@ -254,7 +327,9 @@ static int from_json(const struct jnode *n, struct cstate *s, struct err *err)
 		(r = get_path(n, "bundle", &s->bundle, err)) ||
 		(r = get_path(n, "rootfs", &s->rootfs, err)) || (r = get_created(n, s, err)) ||
 		(r = jget_u64(n, "owner", 0, UINT32_MAX, &owner, err)) ||
-		(r = get_annotations(n, s, err)))
+		(r = get_annotations(n, s, err)) || (r = get_hooks(n, s, err)) ||
+		(r = jopt_u64(n, "memoryBytes", 0, INT64_MAX, &s->memory_bytes, err)) ||
+		(r = get_cgroups(n, s, err)) || (r = get_scope(n, s, err)))
 		return r;
 	if (oci_version_parse(s->oci_version, &v))
 		return jnode_err(n, err, "ociVersion: not a version");
@@ -310,6 +385,10 @@ void cstate_release(struct cstate *s)
 	free(s->bundle);
 	free(s->rootfs);
 	json_object_put(s->annotations);
+	json_object_put(s->hooks);
+	for (unsigned i = 0; i < s->n_cgroups; i++)
+		free(s->cgroups[i]);
+	free(s->scope);
 	*s = (struct cstate){0};
 }
 

@@ -21,6 +21,7 @@
 #define STATE_FILE        "state.json"
 #define STATE_FORMAT      1   /* our own version number in the file */
 #define STATE_ID_MAX      255 /* bytes: it names a directory */
+#define STATE_CGROUPS_MAX 16  /* directories: one, or with cgroup v1 one per hierarchy */
 #define STATE_CREATED_MAX 40  /* "2026-01-02T03:04:05.123456789Z" with the NUL */
 
 struct cstate {
@@ -30,6 +31,11 @@ struct cstate {
 	char created[STATE_CREATED_MAX];          /* RFC 3339, UTC, nanoseconds */
 	uint32_t owner;                           /* uid of who created the container */
 	struct json_object *annotations;          /* object of strings, or NULL; owned */
+	struct json_object *hooks;                /* hooks_to_keep(), or NULL; owned */
+	uint64_t memory_bytes;                    /* guest RAM; 0: not noted */
+	char *cgroups[STATE_CGROUPS_MAX]; /* malloc'd: absolute paths of the sandbox's cgroups */
+	unsigned n_cgroups;
+	char *scope; /* malloc'd: the systemd unit that holds them, or NULL */
 };
 
 /* An id as runc takes it: 1..STATE_ID_MAX of [A-Za-z0-9_+.-], not "." or "..". 0 or -EINVAL. */

@@ -4,7 +4,9 @@
 #include <errno.h>
 
 #include "lib/base.h"
+#include "runtime/cgroup.h"
 #include "runtime/command.h"
+#include "runtime/hook_points.h"
 
 /* A state file that cannot be read must not make a container undeletable. */
 static int open_for_delete(struct container *c, const struct global *g, const char *id, bool lock,
@@ -50,7 +52,11 @@ static int delete_locked(const struct global *g, const char *id, bool force, str
 							    : container_status_name(status));
 	}
 	if (r >= 0)
+		r = cgroup_remove(&c.state, err);
+	if (r >= 0)
 		r = container_remove(&c, err);
+	if (r >= 0)
+		hook_points_deleted(&c);
 	container_release(&c);
 	return r;
 }

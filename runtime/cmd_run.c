@@ -13,7 +13,9 @@
 
 #include "lib/base.h"
 #include "lib/cleanup.h"
+#include "runtime/cgroup.h"
 #include "runtime/command.h"
+#include "runtime/hook_points.h"
 #include "runtime/launch.h"
 #include "runtime/launch_report.h"
 #include "runtime/log.h"
@@ -88,7 +90,7 @@ static int start_container(struct launch *l, const struct container *c, struct e
 	if (r >= 0)
 		r = container_receive(c, sock, err);
 	close(sock);
-	return r;
+	return r < 0 ? r : hook_points_started(c, l->signal_fd, err);
 }
 
 static int run_foreground(struct launch *l, struct container *c, int timing_fd, struct err *err)
@@ -124,8 +126,10 @@ static void remove_own(struct container *c, const struct global *g, bool keep)
 
 	if (!keep && container_open(&again, g->root, c->id, true, &ignored) >= 0 &&
 		again.has_state && again.state.pid == c->state.pid &&
-		again.state.pid_start_ticks == c->state.pid_start_ticks)
-		container_remove(&again, &ignored);
+		again.state.pid_start_ticks == c->state.pid_start_ticks &&
+		cgroup_remove(&again.state, &ignored) >= 0 &&
+		container_remove(&again, &ignored) >= 0)
+		hook_points_deleted(&again);
 	container_release(&again);
 }
 

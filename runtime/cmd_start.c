@@ -4,11 +4,25 @@
 
 #include "lib/base.h"
 #include "runtime/command.h"
+#include "runtime/hook_points.h"
 
-static int start(const struct container *c, struct err *err)
+static int execute(struct container *c, struct err *err)
+{
+	struct err ignored = ERR_INIT;
+	int r = container_request(c, CTL_START, 0, -1, NULL, err);
+
+	if (r < 0)
+		return r;
+	r = hook_points_started(c, -1, err);
+	if (r < 0)
+		container_kill(c, &ignored);
+	return r;
+}
+
+static int start(struct container *c, struct err *err)
 {
 	switch (container_status(c)) {
-	case CONTAINER_CREATED: return container_request(c, CTL_START, 0, -1, NULL, err);
+	case CONTAINER_CREATED: return execute(c, err);
 	case CONTAINER_STOPPED:
 		return err_plain(err, EINVAL, "cannot start a container that has stopped");
 	case CONTAINER_RUNNING:

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -13,11 +14,14 @@
 #include "lib/vm_config.h"
 #include "oci/spec.h"
 #include "runtime/files.h"
+#include "runtime/hook_points.h"
+#include "runtime/hooks.h"
 #include "runtime/launch_config.h"
 #include "runtime/launch_report.h"
 #include "runtime/log.h"
 #include "runtime/pid_file.h"
 #include "runtime/sandbox.h"
+#include "runtime/vm_size.h"
 
 #define KEEP_WAIT_MS 10000
 
@@ -55,9 +59,9 @@ static int spawn(struct launch *l, struct vm_config *cfg, const struct container
 	struct container *c, struct err *err)
 {
 	autofd int vmm_fd = files_open("coracle-vmm", err);
-	autofd int netns_fd = -1;
+	autofd int netns_fd = -1, turn_fd = -1;
 	struct sandbox sandbox;
-	int pipe_fd[2], r;
+	int pipe_fd[2], turns[2], r;
 	pid_t pid;
 
 	if (vmm_fd < 0)
@@ -69,11 +73,17 @@ static int spawn(struct launch *l, struct vm_config *cfg, const struct container
 		return err_set(err, errno, "cannot make a pipe");
 	l->report_fd = pipe_fd[0];
 	cfg->fd[VM_FD_REPORT] = pipe_fd[1];
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, turns) < 0)
+		return err_set(err, errno, "cannot make a socket pair");
+	turn_fd = turns[1];
+	l->turn_fd = turns[0];
 	sandbox = (struct sandbox){.spec = spec,
 		.dir_fd = c->dir_fd,
 		.netns_fd = netns_fd,
 		.vmm_fd = vmm_fd,
-		.parent = getpid()};
+		.parent = getpid(),
+		.cgroup = &l->cgroup,
+		.turn_fd = turn_fd};
 	pid = fork();
 	if (pid == 0)
 		sandbox_exec(cfg, &sandbox);
@@ -88,10 +98,32 @@ static int spawn(struct launch *l, struct vm_config *cfg, const struct container
 	return container_save(c, err);
 }
 
+/* What has to happen between the VMM's namespaces and its VM. */
+static int before_boot(
+	struct launch *l, const struct container_spec *spec, struct container *c, struct err *err)
+{
+	int r = sandbox_prepared(l->turn_fd, l->signal_fd, err);
+
+	if (r < 0 && !err_is_set(err)) /* its report says why */
+		return launch_report_ready(l, err) < 0
+			       ? -err->errnum
+			       : err_plain(err, EPROTO, "coracle-vmm is early");
+	if (r < 0)
+		return r;
+	l->has_run_hooks = true;
+	r = hook_points_create(&spec->hooks, c, l->signal_fd, err);
+	if (r == 0)
+		r = sandbox_go(l->turn_fd, err);
+	close_fd(&l->turn_fd);
+	return r;
+}
+
 static int fill_state(
 	struct container *c, const struct container_spec *spec, char **bundle, struct err *err)
 {
+	struct jnode root = jdoc_root(&spec->doc);
 	struct cstate *s = &c->state;
+	bool ok = true;
 
 	s->oci_version = strdup(spec->oci_version);
 	s->id = strdup(c->id);
@@ -104,8 +136,24 @@ static int fill_state(
 		return err_set(err, ENOMEM, "cannot note the state");
 	s->owner = geteuid();
 	s->annotations = json_object_get(spec->annotations);
+	s->hooks = hooks_to_keep(&root, &ok);
+	if (!ok)
+		return err_set(err, ENOMEM, "cannot note the state");
 	cstate_set_created(s);
 	return 0;
+}
+
+/* What the guest's hooks read. */
+static int fill_hook_state(struct container_spec *spec, const struct cstate *s, struct err *err)
+{
+	autofree char *text = NULL;
+
+	if (!spec->guest.n_hooks)
+		return 0;
+	text = hooks_guest_state(s, container_status_name(CONTAINER_CREATED));
+	if (text)
+		spec->guest.hook_state = arena_strdup(&spec->arena, text, strlen(text));
+	return spec->guest.hook_state ? 0 : err_set(err, ENOMEM, "cannot encode the state");
 }
 
 void launch_undo(struct launch *l, struct container *c)
@@ -113,6 +161,7 @@ void launch_undo(struct launch *l, struct container *c)
 	struct err ignored = ERR_INIT;
 
 	close_fd(&l->report_fd);
+	close_fd(&l->turn_fd);
 	if (l->has_pid_file)
 		unlink(l->pid_file);
 	if (l->pid > 0) {
@@ -120,8 +169,28 @@ void launch_undo(struct launch *l, struct container *c)
 		waitpid(l->pid, NULL, 0);
 		l->pid = 0;
 	}
-	if (c->dir_fd >= 0)
-		container_remove(c, &ignored);
+	cgroup_remove(&c->state, &ignored);
+	cgroup_undo(&l->cgroup);
+	cgroup_release(&l->cgroup);
+	if (c->dir_fd < 0)
+		return;
+	container_remove(c, &ignored);
+	if (l->has_run_hooks)
+		hook_points_deleted(c);
+}
+
+/* Noted once they are ours: what is in a container's groups is killed when it is deleted. */
+static int make_cgroup(
+	struct launch *l, const struct container_spec *spec, struct container *c, struct err *err)
+{
+	const struct vm_host host = vm_host();
+	int r = cgroup_plan(&l->cgroup, spec->cgroups_path, c->id, err);
+
+	c->state.memory_bytes = vm_size_memory(spec, &host);
+	if (r == 0)
+		r = cgroup_make(&l->cgroup, &spec->resources,
+			vm_size_host_memory(c->state.memory_bytes), err);
+	return r < 0 ? r : cgroup_note(&l->cgroup, &c->state, err);
 }
 
 static int boot(struct launch *l, const struct global *g, struct container_spec *spec,
@@ -132,8 +201,14 @@ static int boot(struct launch *l, const struct global *g, struct container_spec 
 
 	if (r < 0)
 		return r;
+	r = fill_hook_state(spec, &c->state, err);
+	if (r < 0)
+		return r;
 	if (mkdirat(c->dir_fd, CONTAINER_SHARE, 0700) < 0)
 		return err_set(err, errno, "cannot make the share tree's mount point");
+	r = make_cgroup(l, spec, c, err);
+	if (r < 0)
+		return r;
 	r = share_make_mount_points(spec, err);
 	if (r < 0)
 		return r;
@@ -141,6 +216,8 @@ static int boot(struct launch *l, const struct global *g, struct container_spec 
 	if (r >= 0)
 		r = spawn(l, &cfg, spec, c, err);
 	launch_config_release(&cfg);
+	if (r >= 0)
+		r = before_boot(l, spec, c, err);
 	if (r < 0)
 		return r;
 	r = launch_report_ready(l, err);
@@ -179,5 +256,6 @@ int launch_container(struct launch *l, const struct global *g, const char *id, s
 		r = boot(l, g, spec, &bundle, c, err);
 	if (r < 0)
 		launch_undo(l, c);
+	cgroup_release(&l->cgroup);
 	return r;
 }

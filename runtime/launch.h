@@ -11,6 +11,7 @@
 
 #include "lib/err.h"
 #include "lib/timeline.h"
+#include "runtime/cgroup.h"
 #include "runtime/command.h"
 #include "runtime/container.h"
 #include "runtime/options.h"
@@ -24,13 +25,16 @@ struct launch {
 	/* results */
 	pid_t pid;
 	bool has_pid_file;
-	int report_fd; /* read end; the caller may go on to read VMM_ENDED */
+	struct cgroup cgroup; /* until the container is created */
+	bool has_run_hooks;   /* from here on its undoing runs those of poststop */
+	int turn_fd;          /* of the sandbox's child, while it waits */
+	int report_fd;        /* read end; the caller may go on to read VMM_ENDED */
 	struct timeline timeline;
 };
 
-#define LAUNCH_INIT                                             \
-	{                                                       \
-		.bundle = ".", .report_fd = -1, .signal_fd = -1 \
+#define LAUNCH_INIT                                                            \
+	{                                                                      \
+		.bundle = ".", .report_fd = -1, .signal_fd = -1, .turn_fd = -1 \
 	}
 
 /* clang-format off */

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "lib/base.h"
 #include "lib/cleanup.h"
 #include "lib/fd.h"
 #include "runtime/files.h"
@@ -57,6 +58,18 @@ static int open_log(const struct container *c, struct err *err)
 	return fd < 0 ? err_set(err, errno, "cannot open the VMM's log") : fd;
 }
 
+static uint32_t hooks_timeout(const struct hook_list *list)
+{
+	uint64_t ms = 0;
+
+	for (uint32_t i = 0; i < list->n; i++) {
+		if (!list->v[i].timeout_s)
+			return VM_HOOKS_FOREVER;
+		ms += list->v[i].timeout_s * 1000ull;
+	}
+	return (uint32_t)MIN(ms, (uint64_t)INT32_MAX);
+}
+
 int launch_config_fill(struct vm_config *cfg, const struct launch *l, const struct global *g,
 	const struct container_spec *spec, const struct container *c, struct err *err)
 {
@@ -70,6 +83,7 @@ int launch_config_fill(struct vm_config *cfg, const struct launch *l, const stru
 		.flags = (g->debug ? VM_FLAG_DEBUG : 0) | (log_is_json() ? VM_FLAG_LOG_JSON : 0),
 		.vcpus = vm_size_vcpus(spec, &host),
 		.boot_timeout_ms = BOOT_TIMEOUT_MS,
+		.hooks_timeout_ms = hooks_timeout(&spec->hooks.list[HOOK_START_CONTAINER]),
 		.memory_bytes = vm_size_memory(spec, &host),
 		.timeline = l->timeline,
 	};

@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@
 #include "lib/fd.h"
 #include "runtime/container.h"
 #include "runtime/files.h"
+#include "runtime/signals.h"
 
 int sandbox_open_netns(const struct container_spec *spec, int *ret_fd, struct err *err)
 {
@@ -110,6 +112,8 @@ static int prepare(struct vm_config *cfg, const struct sandbox *s, struct err *e
 	int r = become_session(s->parent, err);
 
 	if (r >= 0)
+		r = cgroup_enter(s->cgroup, err);
+	if (r >= 0)
 		r = share_clone(&share, s->spec, err);
 	if (r >= 0)
 		r = enter_namespaces(s->dir_fd, s->netns_fd, err);
@@ -118,13 +122,43 @@ static int prepare(struct vm_config *cfg, const struct sandbox *s, struct err *e
 	return r < 0 ? r : pass_config(cfg, err);
 }
 
+int sandbox_prepared(int turn_fd, int signal_fd, struct err *err)
+{
+	char ready;
+	int r = signals_wait(signal_fd, turn_fd, err);
+
+	return r < 0 ? r : read_full(turn_fd, &ready, 1);
+}
+
+int sandbox_go(int turn_fd, struct err *err)
+{
+	return send(turn_fd, "", 1, MSG_NOSIGNAL) == 1
+		       ? 0
+		       : err_set(err, errno, "cannot tell the VMM to go on");
+}
+
+/* Its turn to wait: the parent runs hooks that find the namespaces by the pid, and the share tree by
+ * the working directory. */
+static int take_turns(const struct vm_config *cfg, int turn_fd, struct err *err)
+{
+	char go;
+
+	if (fchdir(cfg->fd[VM_FD_SHARE]) < 0)
+		return err_set(err, errno, "cannot enter the share tree");
+	if (send(turn_fd, "", 1, MSG_NOSIGNAL) != 1 || read_full(turn_fd, &go, 1) < 0)
+		_exit(1); /* the command gave up: nobody listens */
+	if (chdir("/") < 0)
+		return err_set(err, errno, "cannot leave the share tree");
+	return 0;
+}
+
 _Noreturn void sandbox_exec(struct vm_config *cfg, const struct sandbox *s)
 {
 	struct err err = ERR_INIT;
 	int fd = prepare(cfg, s, &err);
 	struct vmm_report rep = {.version = CTL_VERSION, .type = VMM_FAILED};
 
-	if (fd >= 0) {
+	if (fd >= 0 && take_turns(cfg, s->turn_fd, &err) == 0) {
 		char num[16];
 		char *argv[] = {"coracle-vmm", "--config-fd", num, cfg->id, NULL};
 		char *envp[] = {NULL}; /* the caller's environment is none of the VMM's business */

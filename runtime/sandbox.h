@@ -6,6 +6,7 @@
 #include "lib/err.h"
 #include "lib/vm_config.h"
 #include "oci/spec.h"
+#include "runtime/cgroup.h"
 #include "runtime/share.h"
 
 /* Opens spec->netns_path, if given, and checks that it is a network namespace. *ret_fd -1: none
@@ -18,7 +19,15 @@ struct sandbox {
 	int netns_fd; /* network namespace to enter; -1: a new one */
 	int vmm_fd;   /* coracle-vmm */
 	pid_t parent;
+	const struct cgroup *cgroup; /* to enter first thing */
+	int turn_fd; /* socket: the child says that it has its namespaces, in the share tree's root, and
+			is told to go on; see sandbox_prepared() and sandbox_go() */
 };
+
+/* The parent's end of turn_fd. prepared: waits for the child; -EPIPE without an error set: it failed,
+ * and reports why. */
+int sandbox_prepared(int turn_fd, int signal_fd, struct err *err);
+int sandbox_go(int turn_fd, struct err *err);
 
 /* In the child: never returns. Failure is reported on cfg->fd[VM_FD_REPORT] as VMM_FAILED. */
 _Noreturn void sandbox_exec(struct vm_config *cfg, const struct sandbox *s);

@@ -9,6 +9,8 @@
 
 #define DEFAULT_MEMORY  (512ull << 20)
 #define MEMORY_OVERHEAD (64ull << 20) /* guest kernel and init, beside the container's limit */
+#define HOST_OVERHEAD   (64ull << 20) /* VMM, page cache of its file server */
+#define HOST_SHARE      64            /* page tables, KVM's and the VMM's */
 #define MEMORY_STEP     (2ull << 20)
 #define DEFAULT_VCPUS   2 /* at most: never more than the host has */
 
@@ -30,17 +32,24 @@ uint64_t vm_size_memory(const struct container_spec *spec, const struct vm_host 
 	uint64_t bytes = spec->vm.memory_bytes;
 
 	/* "Unlimited" is often a very large number: the VM is never larger than the host. */
-	if (!bytes && spec->memory_limit)
-		bytes = MIN(spec->memory_limit, host->memory_bytes) + MEMORY_OVERHEAD;
+	if (!bytes && spec->resources.memory_limit)
+		bytes = MIN(spec->resources.memory_limit, host->memory_bytes) + MEMORY_OVERHEAD;
 	if (!bytes)
 		bytes = DEFAULT_MEMORY;
 	bytes = MAX(MIN(bytes, VM_MEMORY_MAX), VM_MEMORY_MIN);
 	return (bytes + MEMORY_STEP - 1) / MEMORY_STEP * MEMORY_STEP;
 }
 
+uint64_t vm_size_host_memory(uint64_t ram_bytes)
+{
+	return ram_bytes + HOST_OVERHEAD + ram_bytes / HOST_SHARE;
+}
+
 uint32_t vm_size_vcpus(const struct container_spec *spec, const struct vm_host *host)
 {
 	if (spec->vm.vcpus)
 		return spec->vm.vcpus;
+	if (spec->resources.cpus)
+		return MIN(MIN(MAX(host->cpus, 1u), spec->resources.cpus), VM_VCPUS_MAX);
 	return MIN(MAX(host->cpus, 1u), DEFAULT_VCPUS);
 }

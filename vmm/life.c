@@ -460,7 +460,7 @@ static void expired(struct life *l, enum life_deadline d)
 	case DEADLINE_START:
 		err_plain(&err, ETIMEDOUT,
 			"the guest did not say within %u ms whether the program was executed",
-			l->start_ms);
+			l->start_ms + l->cfg->hooks_timeout_ms);
 		life_fail(l, 0, &err, true);
 		break;
 	case DEADLINE_KILL:

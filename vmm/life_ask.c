@@ -135,7 +135,8 @@ static bool start(struct life *l, control_token token, struct ctl_reply *reply)
 	timeline_mark(&l->tl, TL_EXEC_ASKED);
 	if (life_send(l, PROTO_START, NULL, 0) < 0)
 		return life_answer(reply, EPIPE, "the guest does not answer");
-	life_set_deadline(l, DEADLINE_START, l->start_ms);
+	if (l->cfg->hooks_timeout_ms != VM_HOOKS_FOREVER)
+		life_set_deadline(l, DEADLINE_START, l->start_ms + l->cfg->hooks_timeout_ms);
 	l->state = LIFE_STARTING;
 	l->start_token = token;
 	return false;

@@ -38,7 +38,7 @@ static void test_features(void)
 
 	eq_str(str(f, "ociVersionMin"), "1.0.0", "oldest version");
 	eq_str(str(f, "ociVersionMax"), "1.3.0", "newest version");
-	eq_int(json_object_array_length(at(f, "hooks")), 0, "no hooks yet");
+	eq_int(json_object_array_length(at(f, "hooks")), 6, "all kinds of hooks");
 	a = at(f, "mountOptions");
 	ok(has(a, "rbind") && has(a, "ro") && has(a, "tmpcopyup") && has(a, "rslave"),
 		"mount options");

@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
@@ -108,13 +109,16 @@ static struct vmm_report run(
 	struct vm_config cfg = {.magic = VM_CONFIG_MAGIC, .id = "box"};
 	struct vmm_report rep = {.type = 0};
 	autofd int dir = open(in_dir("state"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int fd[2];
+	const struct cgroup none = {0};
+	int fd[2], turns[2];
 	pid_t pid;
 
 	BUG_ON(dir < 0 || pipe2(fd, O_CLOEXEC) < 0);
+	BUG_ON(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, turns) < 0);
 	for (unsigned i = 0; i < VM_FDS; i++)
 		cfg.fd[i] = -1;
 	cfg.fd[VM_FD_REPORT] = fd[1];
+	err = (struct err)ERR_INIT;
 	fflush(stdout);
 	pid = fork();
 	if (pid == 0) {
@@ -122,10 +126,24 @@ static struct vmm_report run(
 			.dir_fd = dir,
 			.netns_fd = netns_fd,
 			.vmm_fd = vmm_fd,
-			.parent = parent ? parent : getppid()};
+			.parent = parent ? parent : getppid(),
+			.cgroup = &none,
+			.turn_fd = turns[1]};
+		close(turns[0]);
 		sandbox_exec(&cfg, &s);
 	}
 	close(fd[1]);
+	close(turns[1]);
+	if (sandbox_prepared(turns[0], -1, &err) == 0) {
+		char cwd[64], rootfs[80];
+
+		snprintf(cwd, sizeof(cwd), "/proc/%d/cwd", pid);
+		snprintf(rootfs, sizeof(rootfs), "%s/" SPEC_SHARE_ROOT, cwd);
+		ok(access(rootfs, F_OK) == 0, "it waits in the share tree");
+		sandbox_go(turns[0], &err);
+	}
+	eq_str(err.msg, "", "its turn");
+	close(turns[0]);
 	if (read_full(fd[0], &rep, sizeof(rep)) < 0)
 		rep.type = 0;
 	close(fd[0]);

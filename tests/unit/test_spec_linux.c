@@ -227,6 +227,50 @@ static void test_devices(void)
 	refuses("linux.devices[0].minor", "-1", "linux.devices[0].minor: expected");
 }
 
+static const char *hostfile(const struct container_spec *spec, const char *name)
+{
+	const char *value = "(none)";
+
+	for (uint32_t i = 0; spec && i < spec->resources.n_host; i++)
+		if (!strcmp(spec->resources.host[i].key, name))
+			value = spec->resources.host[i].value;
+	return value;
+}
+
+/* linux.resources = json comes to this limit and so many CPUs. */
+static void sums_up(const char *json, uint64_t memory, uint32_t cpus)
+{
+	struct container_spec *spec = config_try("linux.resources", json);
+
+	ok(spec && spec->resources.memory_limit == memory && spec->resources.cpus == cpus, "%s %s",
+		json, last_err.msg);
+	container_spec_free(spec);
+}
+
+static void test_sums(void)
+{
+	sums_up("{}", 0, 0);
+	sums_up("{\"memory\":{\"limit\":-1},\"cpu\":{\"quota\":-1}}", 0, 0);
+	sums_up("{\"cpu\":{\"quota\":250000,\"period\":100000}}", 0, 3);
+	sums_up("{\"cpu\":{\"quota\":200000}}", 0, 2);
+	sums_up("{\"cpu\":{\"quota\":1000}}", 0, 1);
+	sums_up("{\"cpu\":{\"quota\":900000,\"cpus\":\"1,3-5\"}}", 0, 4);
+	sums_up("{\"cpu\":{\"quota\":100000,\"cpus\":\"1,3-5\"}}", 0, 1);
+	sums_up("{\"unified\":{\"memory.max\":\"64M\",\"cpu.max\":\"150000 100000\"}}", 64 << 20,
+		2);
+	sums_up("{\"memory\":{\"limit\":4096},\"unified\":{\"memory.max\":\"max\"}}", 0, 0);
+	sums_up("{\"unified\":{\"memory.max\":\"99999999999999999999\",\"cpu.max\":\"x\"}}", 0, 0);
+	sums_up("{\"unified\":{\"cpuset.cpus\":\"0-1\",\"cpu.max\":\"9 0\"}}", 0, 2);
+	eq_int(cpu_list_count("0-3,7"), 5, "a CPU list");
+	eq_int(cpu_list_count(" 1 2\n"), 2, "with blanks");
+	eq_int(cpu_list_count(""), 0, "an empty one");
+	eq_int(cpu_list_count("3-1"), 0, "backwards");
+	eq_int(cpu_list_count("-1"), 0, "no beginning");
+	eq_int(cpu_list_count("1-"), 0, "no end");
+	eq_int(cpu_list_count("0-99999999"), 0, "too many");
+	eq_int(cpu_list_count("1x"), 0, "no list");
+}
+
 static const char *cgfile(const struct container_spec *spec, const char *name)
 {
 	const char *value = "(none)";
@@ -251,7 +295,14 @@ static void test_resources(void)
 {
 	struct container_spec *spec = config_parse(full_config);
 
-	ok(spec->memory_limit == 536870912, "the memory limit, for the VM's size");
+	ok(spec->resources.memory_limit == 536870912, "the memory limit, for the VM's size");
+	eq_int(spec->resources.cpus, 1, "half a CPU needs one");
+	eq_str(hostfile(spec, "memory.max"), "536870912", "memory.max on the host");
+	eq_str(hostfile(spec, "cpu.max"), "50000 100000", "cpu.max on the host");
+	eq_str(hostfile(spec, "pids.max"), "(none)", "no pids.max on the host");
+	eq_str(hostfile(spec, "io.bfq.weight"), "8:0 600", "block weights are the host's");
+	eq_str(hostfile(spec, "io.max"), "8:0 wiops=4", "and limits");
+	eq_str(cgfile(spec, "io.max"), "(none)", "not the guest's");
 	eq_str(cgfile(spec, "memory.max"), "536870912", "memory.max");
 	eq_str(cgfile(spec, "memory.swap.max"), "536870912", "memory.swap.max: less the memory");
 	eq_str(cgfile(spec, "memory.low"), "268435456", "memory.low");
@@ -259,8 +310,9 @@ static void test_resources(void)
 	eq_str(cgfile(spec, "cpu.max"), "50000 100000", "cpu.max");
 	eq_str(cgfile(spec, "cpu.max.burst"), "1000", "cpu.max.burst");
 	eq_str(cgfile(spec, "cpu.idle"), "0", "cpu.idle");
-	eq_str(cgfile(spec, "cpuset.cpus"), "0-1", "cpuset.cpus");
-	eq_str(cgfile(spec, "cpuset.mems"), "0", "cpuset.mems");
+	eq_str(hostfile(spec, "cpuset.cpus"), "0-1", "cpuset.cpus of the host");
+	eq_str(hostfile(spec, "cpuset.mems"), "0", "cpuset.mems of the host");
+	eq_str(cgfile(spec, "cpuset.cpus"), "(none)", "not of the guest");
 	eq_str(cgfile(spec, "pids.max"), "100", "pids.max");
 	eq_str(cgfile(spec, "k.x"), "1", "unified");
 	container_spec_free(spec);
@@ -377,6 +429,7 @@ int main(void)
 	test_devices();
 	test_resources();
 	test_resource_errors();
+	test_sums();
 	test_device_program();
 	test_paths();
 	return tap_done();

@@ -17,7 +17,9 @@ static const char good[] =
 	"{\"version\":1,\"ociVersion\":\"1.0.2-dev\",\"id\":\"c1\",\"pid\":123,\"pidStartTicks\":"
 	"456,"
 	"\"bundle\":\"/b\",\"rootfs\":\"/b/rootfs\",\"created\":\"2026-01-02T03:04:05.000000006Z\","
-	"\"owner\":0,\"annotations\":{\"a.b\":\"c\"}}";
+	"\"owner\":0,\"annotations\":{\"a.b\":\"c\"},"
+	"\"hooks\":{\"poststop\":[{\"path\":\"/h\",\"args\":[\"h\"]}]},\"memoryBytes\":67108864,"
+	"\"cgroups\":[\"/sys/fs/cgroup/..a/b\",\"/c\"],\"scope\":\"x.scope\"}";
 
 static struct err err;
 
@@ -79,6 +81,17 @@ static void test_parse(void)
 	refuses("created", "\"2026-01-02T03:04:05+01:00\"", "created: expected a time");
 	refuses("annotations", "{\"a\":1}", "state.json: annotations.a: expected a string");
 	refuses("annotations", "[]", "state.json: annotations: expected an object");
+	refuses("hooks", "[]", "state.json: hooks: expected an object");
+	refuses("hooks", "{\"poststop\":[{\"path\":\"x\"}]}", "poststop[0]: path: expected");
+	refuses("memoryBytes", "-1", "state.json: memoryBytes: expected");
+	refuses("cgroups", "\"/x\"", "state.json: cgroups: expected an array");
+	refuses("cgroups", "[\"x\"]", "state.json: cgroups[0]: expected a plain absolute path");
+	refuses("cgroups", "[\"/a/..\"]", "expected a plain absolute path");
+	refuses("cgroups", "[\"/a/../b\"]", "expected a plain absolute path");
+	refuses("cgroups", "[\"/a//b\"]", "expected a plain absolute path");
+	refuses("cgroups", "[\"/\"]", "expected a plain absolute path");
+	refuses("cgroups", "[\"/a/./b\"]", "expected a plain absolute path");
+	refuses("scope", "1", "state.json: scope: expected a string");
 	eq_int(parse(&s, "{\"version\":1,\"version\":1}"), -EINVAL, "a key twice");
 	has_str(err.msg, "state.json:1:14: duplicate key 'version'");
 	eq_int(parse(&s, ""), -EINVAL, "an empty file");
@@ -120,6 +133,12 @@ static void test_files(void)
 	eq_str(t.created, s.created, "the same time");
 	eq_int(t.pid, s.pid, "the same pid");
 	ok(json_object_equal(t.annotations, s.annotations), "the same annotations");
+	ok(json_object_equal(t.hooks, s.hooks), "the same hooks");
+	ok(t.memory_bytes == s.memory_bytes && t.memory_bytes == 64 << 20, "the same memory");
+	ok(t.n_cgroups == 2 && !strcmp(t.cgroups[0], "/sys/fs/cgroup/..a/b") &&
+			!strcmp(t.cgroups[1], "/c"),
+		"the same cgroups");
+	eq_str(t.scope, "x.scope", "the same scope");
 	cstate_release(&t);
 	/* what a crash in the middle leaves behind is in nobody's way */
 	fd = openat(dir, "state.json.tmp", O_WRONLY | O_CREAT, 0);

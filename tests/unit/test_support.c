@@ -171,8 +171,6 @@ static void test_refused_are_named(void)
 		if (refused(f) && !(above && refused(above)))
 			test_one_refused(f);
 	}
-	has_str(config_says("hooks", "{\"prestart\":[{\"path\":\"/x\"}]}"),
-		"config.json: hooks is not supported yet");
 	eq_str(config_says("hooks", "{\"prestart\":[],\"poststop\":[]}"), "",
 		"no hooks are no hooks");
 	eq_str(config_says("process.ioPriority", "{\"class\":\"\",\"priority\":0}"), "",

@@ -49,8 +49,8 @@ int main(void)
 	ok(host.memory_bytes >= MIB(64), "this machine has some memory");
 	ok(host.cpus >= 1, "and a processor");
 	for (size_t i = 0; i < ARRAY_SIZE(memory); i++) {
-		struct container_spec spec = {
-			.vm.memory_bytes = memory[i].given, .memory_limit = memory[i].limit};
+		struct container_spec spec = {.vm.memory_bytes = memory[i].given,
+			.resources.memory_limit = memory[i].limit};
 
 		host.memory_bytes = memory[i].host;
 		eq_int(vm_size_memory(&spec, &host), memory[i].want, memory[i].name);

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/cgroup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "lib/base.h"
+#include "lib/cleanup.h"
+#include "runtime/cgroup_files.h"
+#include "runtime/vm_size.h"
+
+#define OPEN_DIR (O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
+
+/* All at once, else one by one: which of them can be had depends on who gave us the group. What is
+ * missing in the end shows when a limit needs it. */
+static void enable_controllers(int dir)
+{
+	char have[512], all[1024] = "", one[64], *save = NULL;
+	size_t len = 0;
+
+	if (cgroup_get(dir, "cgroup.controllers", have, sizeof(have)) < 0)
+		return;
+	for (int pass = 0; pass < 2; pass++) {
+		char text[512];
+
+		memcpy(text, have, sizeof(text));
+		for (char *c = strtok_r(text, " \n", &save); c; c = strtok_r(NULL, " \n", &save)) {
+			snprintf(one, sizeof(one), "+%.60s", c);
+			if (pass)
+				(void)cgroup_put(dir, "cgroup.subtree_control", one);
+			else if (len + strlen(one) + 2 < sizeof(all))
+				len += (size_t)sprintf(all + len, "%s ", one);
+		}
+		if (!len || (!pass && cgroup_put(dir, "cgroup.subtree_control", all) == 0))
+			return;
+	}
+}
+
+/* v1: a new cpuset group is empty and takes no process. */
+static void inherit_cpuset(int parent, int dir)
+{
+	static const char *const files[] = {"cpuset.cpus", "cpuset.mems"};
+	char buf[4096];
+
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		if (cgroup_get(dir, files[i], buf, sizeof(buf)) < 0 || (*buf && *buf != '\n'))
+			continue;
+		if (cgroup_get(parent, files[i], buf, sizeof(buf)) == 0)
+			(void)cgroup_put(dir, files[i], buf);
+	}
+}
+
+/* From the directory *fd to its entry `name`, made if need be. */
+static int step(struct cgroup_dir *d, int *fd, const char *name, bool *ret_made)
+{
+	autofd int next = -1;
+
+	if (d->v2)
+		enable_controllers(*fd);
+	*ret_made = mkdirat(*fd, name, 0755) == 0;
+	if (!*ret_made && errno != EEXIST)
+		return -errno;
+	next = openat(*fd, name, OPEN_DIR);
+	if (next < 0)
+		return -errno;
+	if (!d->v2)
+		inherit_cpuset(*fd, next);
+	close_fd(fd);
+	*fd = take_fd(&next);
+	return 0;
+}
+
+static int make_path(struct cgroup_dir *d)
+{
+	char rest[PATH_MAX], *save = NULL;
+	int r = 0;
+
+	snprintf(rest, sizeof(rest), "%s", d->path + strlen(d->mount));
+	d->fd = open(d->mount, OPEN_DIR);
+	if (d->fd < 0)
+		return -errno;
+	for (char *name = strtok_r(rest, "/", &save); name && r == 0;
+		name = strtok_r(NULL, "/", &save)) {
+		bool made = false;
+
+		r = step(d, &d->fd, name, &made);
+		if (made)
+			d->made++; /* what is below a new one is new */
+	}
+	return r;
+}
+
+/* A group that was there may be anybody's. */
+static int check_old(const struct cgroup_dir *d, struct err *err)
+{
+	unsigned n = 0;
+	char buf[4096];
+
+	if (cgroup_get(d->fd, "cgroup.procs", buf, sizeof(buf)) < 0)
+		buf[0] = '\0'; /* a threaded group: entering it will say so */
+	for (const char *p = buf; *p; p++)
+		n += *p == '\n';
+	if (n)
+		return err_plain(
+			err, EBUSY, "container's cgroup is not empty: %u process(es) found", n);
+	if (!d->v2)
+		return 0;
+	if (cgroup_get(d->fd, "cgroup.events", buf, sizeof(buf)) == 0 && strstr(buf, "populated 1"))
+		return err_plain(err, EBUSY, "container's cgroup is not empty: '%s'", d->path);
+	if (cgroup_get(d->fd, "cgroup.freeze", buf, sizeof(buf)) == 0 && *buf == '1')
+		return err_plain(err, EBUSY, "container's cgroup unexpectedly frozen");
+	return 0;
+}
+
+static bool no_right(int r)
+{
+	return r == -EACCES || r == -EPERM || r == -EROFS;
+}
+
+static int make_dir(struct cgroup *cg, struct cgroup_dir *d, bool needed, struct err *err)
+{
+	int r = make_path(d);
+
+	if (no_right(r) && !needed && !cg->asked) {
+		close_fd(&d->fd);
+		d->skipped = true;
+		return 0;
+	}
+	if (no_right(r) && geteuid() != 0 && !cg->asked)
+		return err_set(err, -r,
+			"rootless needs no limits + no cgrouppath when no permission is granted "
+			"for "
+			"cgroups: mkdir %s",
+			d->path);
+	if (r < 0)
+		return err_set(err, -r, "mkdir %s", d->path);
+	return d->made ? 0 : check_old(d, err);
+}
+
+int cgroup_make(
+	struct cgroup *cg, const struct resources *res, uint64_t memory_max, struct err *err)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < cg->n && r == 0; i++)
+		r = make_dir(cg, &cg->dir[i], res->n_host > 0, err);
+	if (r == 0 && cg->n == 1 && cg->dir[0].skipped)
+		cgroup_release(cg);
+	if (r == 0 && !cg->n && res->n_host && cg->asked)
+		r = err_plain(err, ENOENT, "no cgroup file system at " CGROUP_MOUNT);
+	if (r == 0)
+		r = cgroup_write(cg, res->host, res->n_host, memory_max, err);
+	return r < 0 ? err_wrap(err, "unable to apply cgroup configuration") : 0;
+}
+
+void cgroup_undo(struct cgroup *cg)
+{
+	for (unsigned i = 0; i < cg->n; i++) {
+		struct cgroup_dir *d = &cg->dir[i];
+
+		for (; d->made && (rmdir(d->path) == 0 || errno == ENOENT); d->made--)
+			*strrchr(d->path, '/') = '\0';
+		d->made = 0;
+	}
+}
+
+int cgroup_enter(const struct cgroup *cg, struct err *err)
+{
+	for (unsigned i = 0; i < cg->n; i++) {
+		const struct cgroup_dir *d = &cg->dir[i];
+		int r = d->skipped ? 0 : cgroup_put(d->fd, "cgroup.procs", "0");
+
+		if (r < 0)
+			return err_set(err, -r,
+				"unable to apply cgroup configuration: cannot enter cgroup '%s'",
+				d->path);
+	}
+	return 0;
+}
+
+/* The same as cgroup_make() left it, from the state. */
+static int reopen(struct cgroup *cg, const struct cstate *s, struct err *err)
+{
+	*cg = (struct cgroup){0};
+	for (unsigned i = 0; i < s->n_cgroups; i++) {
+		const char *names = s->cgroups[i] + strlen(CGROUP_MOUNT) + 1;
+		struct cgroup_dir *d = &cg->dir[i];
+		struct statfs st;
+
+		*d = (struct cgroup_dir){
+			.fd = open(s->cgroups[i], OPEN_DIR), .path = strdup(s->cgroups[i])};
+		cg->n++;
+		if (d->fd < 0 || fstatfs(d->fd, &st) < 0)
+			return err_set(err, errno, "cannot open cgroup '%s'", s->cgroups[i]);
+		if (!d->path)
+			return err_set(err, ENOMEM, "cannot open cgroup '%s'", s->cgroups[i]);
+		d->v2 = st.f_type == CGROUP2_SUPER_MAGIC;
+		if (!d->v2 && !strncmp(s->cgroups[i], CGROUP_MOUNT "/", strlen(CGROUP_MOUNT) + 1))
+			snprintf(d->names, sizeof(d->names), "%.*s", (int)strcspn(names, "/"),
+				names);
+	}
+	return 0;
+}
+
+int cgroup_update(const struct cstate *s, const struct gkeyval *files, uint32_t n, struct err *err)
+{
+	struct cgroup cg;
+	int r = reopen(&cg, s, err);
+
+	if (r == 0)
+		r = cgroup_write(&cg, files, n,
+			s->memory_bytes ? vm_size_host_memory(s->memory_bytes) : 0, err);
+	cgroup_release(&cg);
+	return r;
+}

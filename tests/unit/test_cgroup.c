@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The sandbox's cgroup: paths, values, and, as root, groups of this machine. */
+#include "runtime/cgroup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/base.h"
+#include "lib/cleanup.h"
+#include "runtime/cgroup_files.h"
+#include "runtime/vm_size.h"
+#include "tests/tap.h"
+
+static struct err err;
+
+static void cleans(const char *path, const char *want)
+{
+	char out[PATH_MAX];
+
+	err = (struct err)ERR_INIT;
+	ok(cgroup_clean(path, out, sizeof(out), &err) == 0 && !strcmp(out, want), "'%s' is '%s'",
+		path, out);
+}
+
+static void test_clean(void)
+{
+	char name[NAME_MAX + 3] = "", out[16];
+
+	cleans("/a/b", "/a/b");
+	cleans("a//b/", "/a/b");
+	cleans("./a/./b", "/a/b");
+	cleans("a/../b", "/b");
+	cleans("../../b", "/b");
+	cleans("/../..", "");
+	cleans("/", "");
+	cleans("", "");
+	cleans("a/..", "");
+	cleans("..a/.b", "/..a/.b");
+	memset(name, 'x', NAME_MAX + 1);
+	eq_int(cgroup_clean(name, out, sizeof(out), &err), -ENAMETOOLONG, "a name too long");
+	eq_int(cgroup_clean("0123456789/01234", out, sizeof(out), &err), -ENAMETOOLONG,
+		"a path too long");
+}
+
+static void test_own(void)
+{
+	static const char text[] = "9:name=systemd:/s\n4:cpu,cpuacct:/c:d\n1:memory:rel\n0::/u/v\n";
+	char out[64];
+
+	ok(cgroup_own(text, "", out, sizeof(out)) && !strcmp(out, "/u/v"), "v2");
+	ok(cgroup_own(text, "cpu,cpuacct", out, sizeof(out)) && !strcmp(out, "/c:d"), "v1");
+	ok(!cgroup_own(text, "cpu", out, sizeof(out)), "not a part of a name");
+	ok(!cgroup_own(text, "memory", out, sizeof(out)), "not an absolute path");
+	ok(!cgroup_own(text, "", out, 4), "too long");
+	ok(!cgroup_own("", "", out, sizeof(out)), "nothing");
+	ok(!cgroup_own("garbage\n0:x", "", out, sizeof(out)), "garbage");
+	ok(cgroup_own("0::/last", "", out, sizeof(out)) && !strcmp(out, "/last"),
+		"without newline");
+}
+
+static void test_values(void)
+{
+	eq_int((intmax_t)cgroup_io_weight(10), 1, "the least io weight");
+	eq_int((intmax_t)cgroup_io_weight(1000), 10000, "the most");
+	eq_int((intmax_t)cgroup_io_weight(0), 1, "less");
+	eq_int((intmax_t)cgroup_shares_of_weight(1), 2, "the least shares");
+	eq_int((intmax_t)cgroup_shares_of_weight(10000), 262144, "the most");
+	ok(vm_size_host_memory(64 << 20) > 64 << 20, "the host's limit is above the VM's memory");
+}
+
+/* A cgroup v2 of plain files, to see what is written. */
+static void test_write(void)
+{
+	char dir[] = "/tmp/test_cgroup.XXXXXX", path[64], buf[256];
+	static const char *const names[] = {
+		"memory.max", "memory.low", "cpu.max", "io.weight", "io.max", "cpuset.cpus"};
+	const struct gkeyval files[] = {
+		{"memory.max", "1000"},
+		{"memory.low", "10"},
+		{"memory.swap.max", "max"}, /* not there, and not needed */
+		{"cpu.max", "max 100000"},
+		{"io.bfq.weight", "500"}, /* not there: io.weight */
+		{"io.max", "8:0 rbps=1\n8:16 rbps=2"},
+		{"cpuset.cpus", "0-1"},
+	};
+	const struct gkeyval missing = {"cpu.weight", "77"}, weight = {"io.bfq.weight", "8:0 10"};
+	const struct gkeyval unlimited = {"memory.max", "max"};
+	struct cgroup cg = {.n = 1};
+
+	BUG_ON(!mkdtemp(dir));
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
+		close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
+	}
+	cg.dir[0] = (struct cgroup_dir){
+		.path = dir, .v2 = true, .fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+	err = (struct err)ERR_INIT;
+	eq_int(cgroup_write(&cg, files, ARRAY_SIZE(files), 5000, &err), 0, "values");
+	eq_str(err.msg, "", "no error");
+	cgroup_get(cg.dir[0].fd, "memory.max", buf, sizeof(buf));
+	eq_str(buf, "5000", "memory.max is the host's");
+	cgroup_get(cg.dir[0].fd, "memory.low", buf, sizeof(buf));
+	eq_str(buf, "10", "memory.low is as given");
+	cgroup_get(cg.dir[0].fd, "io.weight", buf, sizeof(buf));
+	eq_str(buf, "4950", "io.weight");
+	cgroup_get(cg.dir[0].fd, "io.max", buf, sizeof(buf));
+	eq_str(buf, "8:16 rbps=2", "line by line");
+	cgroup_write(&cg, &weight, 1, 0, &err);
+	cgroup_get(cg.dir[0].fd, "io.weight", buf, sizeof(buf));
+	eq_str(buf, "8:0 1", "a device's weight");
+	cgroup_write(&cg, &files[0], 1, 0, &err);
+	cgroup_get(cg.dir[0].fd, "memory.max", buf, sizeof(buf));
+	eq_str(buf, "5000", "left alone when the VM's memory is not known");
+	cgroup_write(&cg, &unlimited, 1, 0, &err);
+	cgroup_get(cg.dir[0].fd, "memory.max", buf, sizeof(buf));
+	eq_str(buf, "max0", "unlimited stays unlimited");
+	eq_int(cgroup_write(&cg, &missing, 1, 0, &err), -ENOENT, "a controller that is not there");
+	has_str(err.msg, "cannot set cpu.weight: controller cpu is not available in cgroup '/tmp/");
+	close(cg.dir[0].fd);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
+		unlink(path);
+	}
+	rmdir(dir);
+}
+
+/* A process in the groups that lives until it is killed. */
+static pid_t inhabit(const struct cgroup *cg)
+{
+	int p[2];
+	char c;
+	pid_t pid;
+
+	BUG_ON(pipe2(p, O_CLOEXEC) < 0);
+	pid = fork();
+	if (pid == 0) {
+		struct err e = ERR_INIT;
+
+		if (cgroup_enter(cg, &e) == 0 && write(p[1], "", 1) == 1)
+			pause();
+		_exit(1);
+	}
+	close(p[1]);
+	ok(read(p[0], &c, 1) == 1, "a process has entered");
+	close(p[0]);
+	return pid;
+}
+
+static void test_real(void)
+{
+	struct resources none = {0};
+	struct cgroup cg, again;
+	struct cstate state = {0};
+	char id[64];
+	struct stat st;
+	pid_t pid;
+	int r;
+
+	snprintf(id, sizeof(id), "coracle-test-%d/deep", getpid());
+	err = (struct err)ERR_INIT;
+	eq_int(cgroup_plan(&cg, id, "id", &err), 0, "plan");
+	r = geteuid() ? -EPERM : cgroup_make(&cg, &none, 0, &err);
+	if (!cg.n || r == -EPERM || r == -EACCES || r == -EROFS) {
+		skip("no cgroups to write to");
+		cgroup_undo(&cg);
+		cgroup_release(&cg);
+		return;
+	}
+	eq_int(r, 0, "made");
+	eq_str(err.msg, "", "no error");
+	cgroup_note(&cg, &state, &err);
+	ok(state.n_cgroups == cg.n && stat(state.cgroups[0], &st) == 0, "noted");
+	ok(strstr(state.cgroups[0], "/coracle-test-"), "%s", state.cgroups[0]);
+	pid = inhabit(&cg);
+	cgroup_plan(&again, id, "id", &err);
+	eq_int(cgroup_make(&again, &none, 0, &err), -EBUSY, "not for a second container");
+	has_str(err.msg, "container's cgroup is not empty: 1 process(es) found");
+	cgroup_undo(&again);
+	ok(kill(pid, 0) == 0 && stat(state.cgroups[0], &st) == 0, "whose failure touches nothing");
+	cgroup_release(&again);
+	eq_int(cgroup_update(&state, NULL, 0, &err), 0, "found again by the state");
+	err = (struct err)ERR_INIT;
+	eq_int(cgroup_remove(&state, &err), 0, "removed");
+	eq_str(err.msg, "", "no error");
+	ok(waitpid(pid, &r, 0) == pid && WIFSIGNALED(r), "with what was in it");
+	for (unsigned i = 0; i < state.n_cgroups; i++)
+		ok(stat(state.cgroups[i], &st) < 0, "%s is gone", state.cgroups[i]);
+	eq_int(cgroup_remove(&state, &err), 0, "removed again");
+	cgroup_undo(&cg); /* the parents */
+	for (unsigned i = 0; i < state.n_cgroups; i++) {
+		*strrchr(state.cgroups[i], '/') = '\0';
+		ok(stat(state.cgroups[i], &st) < 0, "%s is gone", state.cgroups[i]);
+	}
+	cgroup_release(&cg);
+	cstate_release(&state);
+}
+
+static void test_refused(void)
+{
+	char *plain = strdup("/tmp/test_cgroup_plain");
+	struct cstate state = {.cgroups = {plain}, .n_cgroups = 1};
+	struct cgroup cg;
+
+	err = (struct err)ERR_INIT;
+	eq_int(cgroup_plan(&cg, "/", "id", &err), -EINVAL, "the root group");
+	has_str(err.msg, "'/' is the root cgroup");
+	cgroup_release(&cg);
+	mkdir(plain, 0700);
+	eq_int(cgroup_remove(&state, &err), -EINVAL, "a directory that is no cgroup");
+	ok(rmdir(plain) == 0, "is not removed");
+	free(plain);
+}
+
+int main(void)
+{
+	test_clean();
+	test_own();
+	test_values();
+	test_write();
+	test_real();
+	test_refused();
+	return tap_done();
+}
