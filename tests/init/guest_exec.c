@@ -69,13 +69,10 @@ void texec_init(struct texec *e, const char *script)
 		.flags = GPROC_HAS_CAPS,
 	};
 	uint64_t all = harness_caps();
-	const char **args = calloc(4, sizeof(*args)); /* as long as the test */
 
-	args[0] = "sh";
-	args[1] = "-c";
-	args[2] = script;
-	*e = (struct texec){.proc = p, .stream = {-1, -1, -1, -1}};
-	e->proc.args = (struct gstrv){3, args};
+	*e = (struct texec){
+		.proc = p, .args = {"sh", "-c", script, NULL}, .stream = {-1, -1, -1, -1}};
+	e->proc.args = (struct gstrv){3, e->args};
 	e->proc.caps[GCAP_BOUNDING] = e->proc.caps[GCAP_EFFECTIVE] = all;
 	e->proc.caps[GCAP_PERMITTED] = all;
 }

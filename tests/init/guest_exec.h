@@ -17,7 +17,8 @@ struct guest;
 
 /* A process that the test executes. */
 struct texec {
-	struct gproc proc;
+	struct gproc proc; /* args: the ones below */
+	const char *args[4];
 	uint32_t id, flags; /* flags: what EXEC carries */
 	const char *input;  /* written and ended at once; NULL: stdin stays open */
 	bool hold_spec;     /* the specification is not sent */
