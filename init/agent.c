@@ -15,6 +15,7 @@
 #include "init/execs.h"
 #include "init/first.h"
 #include "init/log.h"
+#include "init/process.h"
 #include "init/loop.h"
 #include "init/oom.h"
 #include "init/say.h"
@@ -269,6 +270,7 @@ void agent_run(const struct init_env *env, const struct gspec *spec)
 	struct err err = ERR_INIT;
 	sigset_t set;
 
+	process_setup(spec);
 	a->control = env->control;
 	a->w_control = (struct watch)WATCH_OFF(control_ready);
 	a->w_signal = (struct watch)WATCH_OFF(signal_ready);

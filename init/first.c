@@ -9,6 +9,7 @@
 
 #include "init/cgroup.h"
 #include "init/log.h"
+#include "init/namespaces.h"
 #include "init/say.h"
 #include "lib/base.h"
 #include "lib/cleanup.h"
@@ -38,7 +39,7 @@ static void ready(struct first *f, const struct child_msg *m)
 {
 	struct err err = ERR_INIT;
 
-	f->rootfs_ns = m->rootfs_ns;
+	f->rootfs_ns = ns_boot_time(f->spec, m->rootfs_ns);
 	if (cgroup_attach_devices(f->c.group, f->spec, &err) < 0) {
 		first_fail(f, &err);
 		return;
@@ -82,7 +83,9 @@ void first_spawn(struct first *f, const struct init_env *env, const struct gspec
 	f->env = env;
 	f->spec = spec;
 	proc_init(&f->p, &ops, spec->proc.flags, bufs[0], BUF_BYTES);
-	r = container_spawn(env, spec, &f->c, &err);
+	r = ns_time(spec, &err);
+	if (r == 0)
+		r = container_spawn(env, spec, &f->c, &err);
 	if (r == 0) {
 		f->p.pid = f->c.pid;
 		memcpy(outer, env->streams, sizeof(outer));

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -11,17 +12,53 @@
 #include <net/if.h>
 
 #include "init/fail.h"
+#include "init/procfs.h"
 #include "init/sys.h"
+#include "init/sysctl.h"
 #include "lib/cleanup.h"
 
 #define CLONE_FLAG_INTO_CGROUP \
 	0x200000000ull /* CLONE_INTO_CGROUP: <linux/sched.h> clashes with musl's */
+
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x80 /* Linux 5.6; musl 1.2.3 has none */
+#endif
 
 /* struct clone_args of clone3(2), up to Linux 5.7's fields */
 struct clone3_args {
 	uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
 		set_tid_size, cgroup;
 };
+
+int ns_time(const struct gspec *spec, struct err *err)
+{
+	const struct gtime_offset *o = spec->time_offset;
+	char path[64], text[128];
+	int proc, r;
+
+	if (!(spec->namespaces & GNS_TIME))
+		return 0;
+	if (unshare(CLONE_NEWTIME) < 0)
+		return fail(err, errno, "cannot make the time namespace");
+	proc = procfs_dir();
+	if (proc < 0)
+		return fail(err, -proc, "cannot make a procfs");
+	snprintf(path, sizeof(path), "%ld/timens_offsets", syscall(SYS_getpid));
+	snprintf(text, sizeof(text), "monotonic %lld %u\nboottime %lld %u\n",
+		(long long)o[GTIME_MONOTONIC].secs, o[GTIME_MONOTONIC].nanosecs,
+		(long long)o[GTIME_BOOTTIME].secs, o[GTIME_BOOTTIME].nanosecs);
+	r = file_put(proc, path, text);
+	return r < 0 ? fail(err, -r, "failed to write time offsets") : 0;
+}
+
+uint64_t ns_boot_time(const struct gspec *spec, uint64_t ns)
+{
+	const struct gtime_offset *o = &spec->time_offset[GTIME_BOOTTIME];
+
+	if (!(spec->namespaces & GNS_TIME))
+		return ns;
+	return ns - (uint64_t)o->secs * 1000000000u - o->nanosecs;
+}
 
 uint64_t ns_clone_flags(uint32_t gns)
 {

@@ -9,6 +9,13 @@
 #include "lib/err.h"
 #include "lib/gspec.h"
 
+/* When asked for, a time namespace with the spec's offsets for every child that the calling process
+ * forks from now on; itself it stays where it is. */
+int ns_time(const struct gspec *spec, struct err *err);
+
+/* A time of the container's CLOCK_BOOTTIME as the guest's. */
+uint64_t ns_boot_time(const struct gspec *spec, uint64_t ns);
+
 /* CLONE_NEW* of GNS_* for a new process; the mount and cgroup namespaces are made later, by
  * ns_enter_mount(), as both depend on where the process is by then. */
 uint64_t ns_clone_flags(uint32_t gns);

@@ -13,9 +13,13 @@
 #include "init/exec.h"
 #include "init/fail.h"
 #include "init/passwd.h"
+#include "init/sched.h"
+#include "init/seccomp.h"
 #include "init/sys.h"
 
 #define DEFAULT_UMASK 0022
+
+static const struct gspec *container;
 
 /* What process_become() found for process_exec(). */
 static struct {
@@ -96,6 +100,40 @@ static int become_user(const struct gproc *p, struct err *err)
 	return check_cwd(err);
 }
 
+void process_setup(const struct gspec *spec)
+{
+	container = spec;
+}
+
+/* Whose cpus_first and cpus_final count: NULL for the container's first process. */
+static const struct gproc *cpus_of(const struct gproc *p)
+{
+	if (p == &container->proc)
+		return NULL;
+	return p->flags & (GPROC_CPUS_FIRST | GPROC_CPUS_FINAL) ? p : &container->proc;
+}
+
+/* What takes privileges, in runc's order. */
+static int become_scheduled(const struct gproc *p, struct err *err)
+{
+	const struct gproc *cpus = cpus_of(p);
+	int r = 0;
+
+	if (cpus && (cpus->flags & GPROC_CPUS_FIRST))
+		r = sched_cpus(cpus->cpus_first, err);
+	if (r == 0)
+		r = creds_limits(p, err);
+	if (r < 0)
+		return r;
+	if ((p->flags & GPROC_NO_NEW_PRIVS) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return fail(err, errno, "cannot set no_new_privs");
+	r = sched_become(p, err);
+	if (r == 0 && (container->flags & GSPEC_PERSONALITY) &&
+		syscall(SYS_personality, (unsigned long)container->personality) < 0)
+		return fail(err, errno, "cannot set the personality");
+	return r;
+}
+
 int process_become(const struct gproc *p, struct err *err)
 {
 	sigset_t none;
@@ -104,12 +142,12 @@ int process_become(const struct gproc *p, struct err *err)
 	if (!p->args.n)
 		return err_plain(err, EINVAL, "process.args must not be empty");
 	make_env(p);
-	r = creds_limits(p, err);
-	if (r < 0)
-		return r;
-	if ((p->flags & GPROC_NO_NEW_PRIVS) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return fail(err, errno, "cannot set no_new_privs");
-	r = become_user(p, err);
+	r = become_scheduled(p, err);
+	/* Without no_new_privs only while privileged; what follows must then be in the profile. */
+	if (r == 0 && !(p->flags & GPROC_NO_NEW_PRIVS))
+		r = seccomp_install(container, err);
+	if (r == 0)
+		r = become_user(p, err);
 	if (r < 0)
 		return r;
 	umask(p->flags & GPROC_HAS_UMASK ? p->umask : DEFAULT_UMASK);
@@ -125,5 +163,16 @@ const char *const *process_env(void)
 
 int process_exec(const struct gproc *p, struct err *err)
 {
+	const struct gproc *cpus = cpus_of(p);
+	int r = 0;
+
+	if (cpus && (cpus->flags & GPROC_CPUS_FINAL))
+		r = sched_cpus(cpus->cpus_final, err);
+	else if (cpus && (cpus->flags & GPROC_CPUS_FIRST))
+		r = sched_cpus(UINT64_MAX, err); /* all of its cgroup's */
+	if (r == 0 && (p->flags & GPROC_NO_NEW_PRIVS))
+		r = seccomp_install(container, err);
+	if (r < 0)
+		return r;
 	return exec_run(image.path, p->args.v, image.envp, err);
 }

@@ -11,6 +11,10 @@
 
 #define PROCESS_REPORT_FD 3 /* where process_stdio() leaves the report socket */
 
+/* What all processes of the container have in common: its seccomp filter, its personality, and
+ * spec->proc's CPUs. Before any of the below; spec must stay. */
+void process_setup(const struct gspec *spec);
+
 /* Puts stdio[0..2] on 0, 1 and 2, report on PROCESS_REPORT_FD (CLOEXEC), and closes everything
  * else, so that nothing of init's can be reached from here on, not by cwd "/proc/self/fd/N" either
  * (CVE-2024-21626). */

@@ -42,7 +42,7 @@ static void die(const char *what)
 static const char *const applets[] = {"sh", "cat", "id", "ls", "stat", "readlink", "head",
 	"hostname", "grep", "sleep", "dd", "kill", "pwd", "env", "touch", "true", "echo", "mkdir",
 	"wc", "tty", "stty", "ps", "test", "mount", "cut", "tr", "printf", "df", "mknod", "rm",
-	"unlink", "sort"};
+	"unlink", "sort", "uname", "ionice"};
 
 static void make_rootfs(void)
 {
