@@ -7,6 +7,7 @@
 #include "oci/json.h"
 #include "oci/mounts.h"
 #include "oci/process.h"
+#include "oci/seccomp.h"
 #include "oci/spec.h"
 #include "oci/spec_linux.h"
 #include "oci/support.h"
@@ -16,7 +17,8 @@ static bool supported(const char *path)
 	const struct field *f = support_find(path);
 
 	BUG_ON(!f);
-	return f->support != SUPPORT_REFUSED && f->support != SUPPORT_FOREIGN;
+	return f->support != SUPPORT_REFUSED && f->support != SUPPORT_FOREIGN &&
+	       f->support != SUPPORT_WARNED;
 }
 
 static struct json_object *hooks_json(bool *ok)
@@ -73,6 +75,30 @@ static void put_enabled(struct json_object *o, const char *key, bool enabled, bo
 	jput(o, key, e, ok);
 }
 
+static struct json_object *seccomp_names(
+	const struct seccomp_name *v, size_t n, bool refused_too, bool *ok)
+{
+	struct json_object *a = jnew_array(ok);
+
+	for (size_t i = 0; i < n; i++)
+		if (refused_too || !v[i].refused)
+			jadd_str(a, v[i].name, ok);
+	return a;
+}
+
+static struct json_object *seccomp_json(bool *ok)
+{
+	struct json_object *o = jnew_object(ok);
+
+	jput_bool(o, "enabled", supported("linux.seccomp"), ok);
+	jput(o, "actions", seccomp_names(seccomp_actions, seccomp_actions_n, false, ok), ok);
+	jput(o, "operators", seccomp_names(seccomp_operators, seccomp_operators_n, false, ok), ok);
+	jput(o, "archs", seccomp_names(seccomp_archs, seccomp_archs_n, false, ok), ok);
+	jput(o, "knownFlags", seccomp_names(seccomp_flags, seccomp_flags_n, true, ok), ok);
+	jput(o, "supportedFlags", seccomp_names(seccomp_flags, seccomp_flags_n, false, ok), ok);
+	return o;
+}
+
 static struct json_object *linux_json(bool *ok)
 {
 	struct json_object *o = jnew_object(ok), *cgroup = jnew_object(ok);
@@ -87,7 +113,7 @@ static struct json_object *linux_json(bool *ok)
 	jput_bool(cgroup, "systemdUser", false, ok);
 	jput_bool(cgroup, "rdma", supported("linux.resources.rdma"), ok);
 	jput(o, "cgroup", cgroup, ok);
-	put_enabled(o, "seccomp", supported("linux.seccomp"), ok);
+	jput(o, "seccomp", seccomp_json(ok), ok);
 	put_enabled(o, "apparmor", supported("process.apparmorProfile"), ok);
 	put_enabled(o, "selinux", supported("process.selinuxLabel"), ok);
 	put_enabled(o, "intelRdt", supported("linux.intelRdt"), ok);

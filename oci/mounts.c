@@ -38,32 +38,32 @@ const struct mount_option mount_options[] = {
 	{"nosuid", MOPT_SET, MS_NOSUID},
 	{"nosymfollow", MOPT_SET, MS_NOSYMFOLLOW},
 	{"private", MOPT_PROPAGATION, MS_PRIVATE},
-	{"ratime", MOPT_REFUSED, 0},
+	{"ratime", MOPT_CLEAR_REC, MS_NOATIME},
 	{"rbind", MOPT_BIND, MS_REC},
-	{"rdev", MOPT_REFUSED, 0},
-	{"rdiratime", MOPT_REFUSED, 0},
+	{"rdev", MOPT_CLEAR_REC, MS_NODEV},
+	{"rdiratime", MOPT_CLEAR_REC, MS_NODIRATIME},
 	{"relatime", MOPT_SET, MS_RELATIME},
 	{"remount", MOPT_REFUSED, 0},
-	{"rexec", MOPT_REFUSED, 0},
+	{"rexec", MOPT_CLEAR_REC, MS_NOEXEC},
 	{"ridmap", MOPT_REFUSED, 0},
-	{"rnoatime", MOPT_REFUSED, 0},
-	{"rnodev", MOPT_REFUSED, 0},
-	{"rnodiratime", MOPT_REFUSED, 0},
-	{"rnoexec", MOPT_REFUSED, 0},
-	{"rnorelatime", MOPT_REFUSED, 0},
-	{"rnostrictatime", MOPT_REFUSED, 0},
-	{"rnosuid", MOPT_REFUSED, 0},
-	{"rnosymfollow", MOPT_REFUSED, 0},
+	{"rnoatime", MOPT_SET_REC, MS_NOATIME},
+	{"rnodev", MOPT_SET_REC, MS_NODEV},
+	{"rnodiratime", MOPT_SET_REC, MS_NODIRATIME},
+	{"rnoexec", MOPT_SET_REC, MS_NOEXEC},
+	{"rnorelatime", MOPT_CLEAR_REC, MS_RELATIME},
+	{"rnostrictatime", MOPT_CLEAR_REC, MS_STRICTATIME},
+	{"rnosuid", MOPT_SET_REC, MS_NOSUID},
+	{"rnosymfollow", MOPT_SET_REC, MS_NOSYMFOLLOW},
 	{"ro", MOPT_SET, MS_RDONLY},
 	{"rprivate", MOPT_PROPAGATION, MS_PRIVATE | MS_REC},
-	{"rrelatime", MOPT_REFUSED, 0},
-	{"rro", MOPT_REFUSED, 0},
-	{"rrw", MOPT_REFUSED, 0},
+	{"rrelatime", MOPT_SET_REC, MS_RELATIME},
+	{"rro", MOPT_SET_REC, MS_RDONLY},
+	{"rrw", MOPT_CLEAR_REC, MS_RDONLY},
 	{"rshared", MOPT_PROPAGATION, MS_SHARED | MS_REC},
 	{"rslave", MOPT_PROPAGATION, MS_SLAVE | MS_REC},
-	{"rstrictatime", MOPT_REFUSED, 0},
-	{"rsuid", MOPT_REFUSED, 0},
-	{"rsymfollow", MOPT_REFUSED, 0},
+	{"rstrictatime", MOPT_SET_REC, MS_STRICTATIME},
+	{"rsuid", MOPT_CLEAR_REC, MS_NOSUID},
+	{"rsymfollow", MOPT_CLEAR_REC, MS_NOSYMFOLLOW},
 	{"runbindable", MOPT_PROPAGATION, MS_UNBINDABLE | MS_REC},
 	{"rw", MOPT_CLEAR, MS_RDONLY},
 	{"shared", MOPT_PROPAGATION, MS_SHARED},
@@ -92,6 +92,7 @@ const struct mount_option *mount_option_find(const char *name)
 struct options {
 	struct gmount *m;
 	bool bind, recursive;
+	bool writable;           /* rrw: also what is read-only on the host */
 	const char *propagation; /* the option that set it */
 	char *data;              /* MOUNT_DATA_MAX + 1 bytes */
 	size_t data_len;
@@ -133,11 +134,19 @@ static int add_option(
 	if (!mo)
 		return add_data(c, n, o, name);
 	switch (mo->kind) {
+	/* A new mount has none below it; what a bind brings along comes through the same share and
+	 * takes on the mount's flags in the guest. */
 	case MOPT_SET:
+	case MOPT_SET_REC:
+		if (mo->value & MS_RDONLY)
+			o->writable = false;
 		o->m->flags |= mo->value;
 		o->m->clear_flags &= ~mo->value;
 		return 0;
 	case MOPT_CLEAR:
+	case MOPT_CLEAR_REC:
+		if (mo->value & MS_RDONLY)
+			o->writable = mo->kind == MOPT_CLEAR_REC;
 		o->m->flags &= ~mo->value;
 		o->m->clear_flags |= mo->value;
 		return 0;
@@ -209,6 +218,7 @@ static int set_bind(struct spec_ctx *c, const struct jnode *n, struct container_
 	s->source = source;
 	s->readonly = o->m->flags & MS_RDONLY;
 	s->recursive = o->recursive;
+	s->writable = o->writable;
 	s->fd = -1;
 	s->mount = spec->guest.n_mounts;
 	spec->n_shares++;

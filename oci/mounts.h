@@ -6,8 +6,10 @@
 #include "oci/spec_ctx.h"
 
 enum mount_option_kind {
-	MOPT_SET,         /* value: MS_* to set */
-	MOPT_CLEAR,       /* value: MS_* to clear */
+	MOPT_SET,     /* value: MS_* to set */
+	MOPT_CLEAR,   /* value: MS_* to clear */
+	MOPT_SET_REC, /* the same for all mounts below as well */
+	MOPT_CLEAR_REC,
 	MOPT_PROPAGATION, /* value: MS_PRIVATE... | MS_REC */
 	MOPT_BIND,        /* value: 0 or MS_REC */
 	MOPT_COPY_UP,     /* tmpcopyup */

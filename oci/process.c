@@ -8,6 +8,8 @@
 #include <sys/resource.h>
 
 #include "lib/base.h"
+#include "oci/labels.h"
+#include "oci/process_sched.h"
 
 static const struct {
 	const char *name;
@@ -331,7 +333,8 @@ int spec_process(struct spec_ctx *c, const struct jnode *n, struct gproc *ret_p)
 	if ((r = jnode_want_object(n, c->err)) || (r = parse_command(c, n, ret_p)) ||
 		(r = parse_env(c, n, ret_p)) || (r = parse_console(c, n, ret_p)) ||
 		(r = parse_user(c, n, ret_p)) || (r = parse_rlimits(c, n, ret_p)) ||
-		(r = parse_caps(c, n, ret_p)) ||
+		(r = parse_caps(c, n, ret_p)) || (r = spec_sched(c, n, ret_p)) ||
+		(r = labels_process(c, n)) ||
 		(r = jopt_bool(n, "noNewPrivileges", &no_new_privs, c->err)) ||
 		(r = jopt_i64(n, "oomScoreAdj", -1000, 1000, &oom, c->err)))
 		return r;

@@ -39,6 +39,8 @@ struct spec_opts {
 	bool allow_terminal; /* process.terminal is accepted: the caller provides the terminal */
 	void (*warn)(void *arg, const char *msg); /* one line, no newline; may be NULL */
 	void *warn_arg;
+	void (*debug)(void *arg, const char *msg); /* what only a debugger of profiles wants; may be
+						      NULL; gets warn_arg */
 };
 
 /* One bind mount: host source -> entry `name` at the top of the share tree. */
@@ -46,6 +48,7 @@ struct spec_share {
 	const char *source;             /* as given: absolute, or relative to the bundle */
 	char name[SPEC_SHARE_NAME_MAX]; /* "m0", "m1"... as in gmount.source */
 	bool readonly;                  /* enforced by the file server as well as in the guest */
+	bool writable;                  /* rrw: read-only mounts of the host become writable */
 	bool recursive;                 /* rbind: with the mounts below it */
 	int fd;                         /* O_PATH, opened by spec_open_sources(); -1 before */
 	mode_t mode;                    /* st_mode, valid with fd */

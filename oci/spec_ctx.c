@@ -8,18 +8,20 @@
 
 #include "oci/json_gate.h"
 
-__attribute__((format(printf, 3, 0))) static void warn_va(
-	struct spec_ctx *c, const struct jnode *n, const char *fmt, va_list ap)
+typedef void tell_fn(void *arg, const char *msg);
+
+__attribute__((format(printf, 4, 0))) static void tell_va(
+	struct spec_ctx *c, tell_fn *tell, const struct jnode *n, const char *fmt, va_list ap)
 {
 	char path[256], what[512], msg[1024];
 
-	if (!c->opts->warn)
+	if (!tell)
 		return;
 	jnode_path(n, path, sizeof(path));
 	vsnprintf(what, sizeof(what), fmt, ap);
 	snprintf(msg, sizeof(msg), "%s: %s%s%s", n->doc->name, path, *path ? ": " : "", what);
 	json_printable(msg);
-	c->opts->warn(c->opts->warn_arg, msg);
+	tell(c->opts->warn_arg, msg);
 }
 
 void spec_warn(struct spec_ctx *c, const struct jnode *n, const char *fmt, ...)
@@ -27,7 +29,16 @@ void spec_warn(struct spec_ctx *c, const struct jnode *n, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	warn_va(c, n, fmt, ap);
+	tell_va(c, c->opts->warn, n, fmt, ap);
+	va_end(ap);
+}
+
+void spec_debug(struct spec_ctx *c, const struct jnode *n, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	tell_va(c, c->opts->debug, n, fmt, ap);
 	va_end(ap);
 }
 
@@ -38,7 +49,7 @@ int spec_refuse(struct spec_ctx *c, const struct jnode *n, const char *fmt, ...)
 
 	va_start(ap, fmt);
 	if (c->opts->lenient)
-		warn_va(c, n, fmt, ap);
+		tell_va(c, c->opts->warn, n, fmt, ap);
 	else
 		vsnprintf(what, sizeof(what), fmt, ap);
 	va_end(ap);

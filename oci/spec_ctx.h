@@ -22,6 +22,10 @@ struct spec_ctx {
 __attribute__((format(printf, 3, 4))) void spec_warn(
 	struct spec_ctx *c, const struct jnode *n, const char *fmt, ...);
 
+/* The same for the debug log. */
+__attribute__((format(printf, 3, 4))) void spec_debug(
+	struct spec_ctx *c, const struct jnode *n, const char *fmt, ...);
+
 /* n holds something we know and do not support: an error, or when lenient a warning and 0. */
 __attribute__((format(printf, 3, 4))) int spec_refuse(
 	struct spec_ctx *c, const struct jnode *n, const char *fmt, ...);

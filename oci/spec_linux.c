@@ -4,12 +4,16 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/personality.h>
 #include <sys/stat.h>
 
 #include "lib/base.h"
+#include "oci/labels.h"
 #include "oci/mounts.h"
 #include "oci/process.h"
 #include "oci/resources.h"
+#include "oci/seccomp.h"
+#include "oci/support.h"
 
 #define SYSCTL_NAME_MAX  255
 #define SYSCTL_VALUE_MAX 4095
@@ -22,7 +26,7 @@ const struct namespace_kind namespace_kinds[] = {
 	{"mount", GNS_MOUNT},
 	{"network", GNS_NET},
 	{"pid", GNS_PID},
-	{"time", 0},
+	{"time", GNS_TIME},
 	{"user", 0},
 	{"uts", GNS_UTS},
 };
@@ -231,6 +235,65 @@ static int parse_propagation(struct spec_ctx *c, const struct jnode *n, struct g
 	return 0;
 }
 
+static int parse_personality(struct spec_ctx *c, const struct jnode *n, struct gspec *g)
+{
+	const char *domain = NULL;
+	struct jnode o;
+	bool found;
+	int r;
+
+	if ((r = jopt_object(n, "personality", &o, &found, c->err)) || !found ||
+		(r = jopt_str(&o, "domain", 64, &domain, c->err)) || !domain || !*domain)
+		return r;
+	if (!strcmp(domain, "LINUX32"))
+		g->personality = PER_LINUX32;
+	else if (!strcmp(domain, "LINUX"))
+		g->personality = PER_LINUX;
+	else
+		return jnode_err(&o, c->err, "domain: expected LINUX or LINUX32, got '%s'", domain);
+	g->flags |= GSPEC_PERSONALITY;
+	return 0;
+}
+
+/* item: one clock of linux.timeOffsets. */
+static int parse_time_offset(struct spec_ctx *c, const struct jnode *item, struct gspec *g)
+{
+	struct gtime_offset o = {0};
+	uint64_t nanosecs = 0;
+	int r;
+
+	if ((r = jnode_want_object(item, c->err)) ||
+		(r = jopt_i64(item, "secs", INT64_MIN, INT64_MAX, &o.secs, c->err)) ||
+		(r = jopt_u64(item, "nanosecs", 0, 999999999, &nanosecs, c->err)))
+		return r;
+	o.nanosecs = (uint32_t)nanosecs;
+	if (!strcmp(item->key, "monotonic"))
+		g->time_offset[GTIME_MONOTONIC] = o;
+	else if (!strcmp(item->key, "boottime"))
+		g->time_offset[GTIME_BOOTTIME] = o;
+	else
+		return jnode_err(item, c->err, "expected the clock monotonic or boottime");
+	return 0;
+}
+
+static int parse_time_offsets(struct spec_ctx *c, const struct jnode *n, struct gspec *g)
+{
+	struct jnode map, item;
+	bool found;
+	int r = jopt_object(n, "timeOffsets", &map, &found, c->err);
+
+	if (r || !found)
+		return r;
+	for (struct jiter it = {0}; jiter_next(&it, &map, &item);) {
+		r = parse_time_offset(c, &item, g);
+		if (r)
+			return r;
+	}
+	if (!(g->namespaces & GNS_TIME) && !json_is_empty(map.obj))
+		return jnode_err(&map, c->err, "wants a time namespace in linux.namespaces");
+	return 0;
+}
+
 int spec_linux(struct spec_ctx *c, const struct jnode *root, struct container_spec *spec)
 {
 	struct gspec *g = &spec->guest;
@@ -248,6 +311,8 @@ int spec_linux(struct spec_ctx *c, const struct jnode *root, struct container_sp
 	}
 	if ((r = parse_namespaces(c, &n, spec)) || (r = parse_sysctls(c, &n, g)) ||
 		(r = parse_devices(c, &n, g)) || (r = parse_propagation(c, &n, g)) ||
+		(r = spec_seccomp(c, &n, g)) || (r = parse_personality(c, &n, g)) ||
+		(r = parse_time_offsets(c, &n, g)) || (r = labels_mount(c, &n)) ||
 		(r = spec_paths(c, &n, "maskedPaths", &g->masked_paths)) ||
 		(r = spec_paths(c, &n, "readonlyPaths", &g->readonly_paths)) ||
 		(r = jopt_str(&n, "cgroupsPath", GSPEC_PATH_MAX, &spec->cgroups_path, c->err)))

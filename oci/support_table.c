@@ -10,6 +10,7 @@
 #define H SUPPORT_HOST
 #define B SUPPORT_BOTH
 #define R SUPPORT_REFUSED
+#define W SUPPORT_WARNED
 #define X SUPPORT_FOREIGN
 
 /* clang-format off: one row per line, however long the note */
@@ -58,7 +59,7 @@ const struct field support_table[] = {
 	{"process.rlimits[].type", G, false, "the names of getrlimit(2)"},
 	{"process.rlimits[].soft", G, false, "not above hard"},
 	{"process.rlimits[].hard", G, false, "2^64-1 is unlimited"},
-	{"process.apparmorProfile", R, false, "the guest kernel has no AppArmor"},
+	{"process.apparmorProfile", W, false, "the guest kernel has no AppArmor: engines' own default profiles are a warning, others refused"},
 	{"process.capabilities", G, false,
 		"unknown names are ignored with a warning; missing: no capability"},
 	{"process.capabilities.bounding", G, false, ""},
@@ -69,21 +70,21 @@ const struct field support_table[] = {
 		"those not both permitted and inheritable are ignored with a warning"},
 	{"process.noNewPrivileges", G, false, ""},
 	{"process.oomScoreAdj", G, false, "-1000 to 1000"},
-	{"process.scheduler", R, false, ""},
-	{"process.scheduler.policy", R, false, ""},
-	{"process.scheduler.nice", R, false, ""},
-	{"process.scheduler.priority", R, false, ""},
-	{"process.scheduler.flags", R, false, ""},
-	{"process.scheduler.runtime", R, false, ""},
-	{"process.scheduler.deadline", R, false, ""},
-	{"process.scheduler.period", R, false, ""},
-	{"process.selinuxLabel", R, false, "the guest kernel has no SELinux"},
-	{"process.ioPriority", R, false, ""},
-	{"process.ioPriority.class", R, false, ""},
-	{"process.ioPriority.priority", R, false, ""},
-	{"process.execCPUAffinity", R, false, ""},
-	{"process.execCPUAffinity.initial", R, false, ""},
-	{"process.execCPUAffinity.final", R, false, ""},
+	{"process.scheduler", G, false, "sched_setattr(2) before execve"},
+	{"process.scheduler.policy", G, false, "the names of sched(7); Linux has no SCHED_ISO"},
+	{"process.scheduler.nice", G, false, "-20 to 19, of effect with SCHED_OTHER and SCHED_BATCH"},
+	{"process.scheduler.priority", G, false, "1 to 99, for SCHED_FIFO and SCHED_RR"},
+	{"process.scheduler.flags", G, false, ""},
+	{"process.scheduler.runtime", G, false, "for SCHED_DEADLINE, as the next two"},
+	{"process.scheduler.deadline", G, false, ""},
+	{"process.scheduler.period", G, false, ""},
+	{"process.selinuxLabel", W, false, "the guest kernel has no SELinux: the types of container-selinux are a warning, others refused"},
+	{"process.ioPriority", G, false, "ioprio_set(2) before execve"},
+	{"process.ioPriority.class", G, false, "IOPRIO_CLASS_RT, _BE, _IDLE"},
+	{"process.ioPriority.priority", G, false, "0 to 7"},
+	{"process.execCPUAffinity", G, false, "CPUs of the guest, for exec'd processes; config.json's is their default"},
+	{"process.execCPUAffinity.initial", G, false, "while the process prepares itself"},
+	{"process.execCPUAffinity.final", G, false, "from execve on; without it all of the container's"},
 
 	{"hostname", G, false,
 		"at most 64 bytes; also without a uts namespace, for the guest's own"},
@@ -132,11 +133,10 @@ const struct field support_table[] = {
 
 	{"linux", B, false, ""},
 	{"linux.namespaces", B, false,
-		"no type twice; pid, mount, uts, ipc, cgroup are made in the guest; without them "
+		"no type twice; pid, mount, uts, ipc, cgroup, time are made in the guest; without them "
 		"the container has the guest's own, never the host's"},
 	{"linux.namespaces[].type", B, false,
-		"network must be there (the host's network cannot be shared); user and time are "
-		"refused"},
+		"network must be there (the host's network cannot be shared); user is refused"},
 	{"linux.namespaces[].path", H, false,
 		"for network: the VMM joins it; for other types refused"},
 	{"linux.uidMappings", R, false, "user namespaces"},
@@ -147,9 +147,10 @@ const struct field support_table[] = {
 	{"linux.gidMappings[].containerID", R, false, ""},
 	{"linux.gidMappings[].hostID", R, false, ""},
 	{"linux.gidMappings[].size", R, false, ""},
-	{"linux.timeOffsets", R, false, "time namespaces"},
-	{"linux.timeOffsets.*.secs", R, false, ""},
-	{"linux.timeOffsets.*.nanosecs", R, false, ""},
+	{"linux.timeOffsets", G, false, "wants a time namespace"},
+	{"linux.timeOffsets.*", G, false, "monotonic, boottime"},
+	{"linux.timeOffsets.*.secs", G, false, "below 0 as well, as long as the clock stays above"},
+	{"linux.timeOffsets.*.nanosecs", G, false, "0 to 999999999"},
 	{"linux.devices", G, false,
 		"made with mknod in the guest, beyond the default ones; at most 256"},
 	{"linux.devices[].type", G, false, "c, u, b, p"},
@@ -266,31 +267,46 @@ const struct field support_table[] = {
 		"any name under the guest's /proc/sys, not only namespaced ones: the kernel is the "
 		"container's own; a.b.c and a/b/c"},
 
-	{"linux.seccomp", R, false, ""},
-	{"linux.seccomp.defaultAction", R, false, ""},
-	{"linux.seccomp.defaultErrnoRet", R, false, ""},
-	{"linux.seccomp.architectures", R, false, ""},
-	{"linux.seccomp.flags", R, false, ""},
-	{"linux.seccomp.listenerPath", R, false, ""},
-	{"linux.seccomp.listenerMetadata", R, false, ""},
-	{"linux.seccomp.syscalls", R, false, ""},
-	{"linux.seccomp.syscalls[].names", R, false, ""},
-	{"linux.seccomp.syscalls[].action", R, false, ""},
-	{"linux.seccomp.syscalls[].errnoRet", R, false, ""},
-	{"linux.seccomp.syscalls[].args", R, false, ""},
-	{"linux.seccomp.syscalls[].args[].index", R, false, ""},
-	{"linux.seccomp.syscalls[].args[].value", R, false, ""},
-	{"linux.seccomp.syscalls[].args[].valueTwo", R, false, ""},
-	{"linux.seccomp.syscalls[].args[].op", R, false, ""},
+	{"linux.seccomp", B, false,
+		"compiled by libseccomp on the host, installed in the guest, for exec'd processes "
+		"too; without defaultAction and syscalls the same as absent, as in runc"},
+	{"linux.seccomp.defaultAction", G, false,
+		"all but SCMP_ACT_NOTIFY, which is refused; system calls above all that the "
+		"profile names fail with ENOSYS, as in runc; LOG lets pass, and the guest keeps no "
+		"log of it"},
+	{"linux.seccomp.defaultErrnoRet", G, false,
+		"for ERRNO (0 to 4094) and TRACE (0 to 65535), default EPERM; an error with other "
+		"actions"},
+	{"linux.seccomp.architectures", G, false,
+		"beside the machine's own; those of other machines are without effect; x32 calls, "
+		"which the guest's kernel does not have, fail with ENOSYS when listed"},
+	{"linux.seccomp.flags", G, false,
+		"TSYNC, LOG, SPEC_ALLOW; WAIT_KILLABLE_RECV is refused; absent: SPEC_ALLOW, as in "
+		"runc"},
+	{"linux.seccomp.listenerPath", R, false, "SCMP_ACT_NOTIFY"},
+	{"linux.seccomp.listenerMetadata", R, false, "likewise"},
+	{"linux.seccomp.syscalls", G, false, "at most 4096 entries and 4096 instructions"},
+	{"linux.seccomp.syscalls[].names", G, false,
+		"at least one; those that libseccomp does not know are ignored, as in runc (named "
+		"in the debug log)"},
+	{"linux.seccomp.syscalls[].action", G, false, "as defaultAction"},
+	{"linux.seccomp.syscalls[].errnoRet", G, false, "as defaultErrnoRet"},
+	{"linux.seccomp.syscalls[].args", G, false,
+		"all must hold; of several for one index any one"},
+	{"linux.seccomp.syscalls[].args[].index", G, false, "0 to 5"},
+	{"linux.seccomp.syscalls[].args[].value", G, false, "64 bits"},
+	{"linux.seccomp.syscalls[].args[].valueTwo", G, false,
+		"for SCMP_CMP_MASKED_EQ: what is left of the argument under the mask `value`"},
+	{"linux.seccomp.syscalls[].args[].op", G, false, "all seven"},
 
 	{"linux.rootfsPropagation", G, false,
 		"private, slave, shared, unbindable and their r-forms; it ends at the VM"},
 	{"linux.maskedPaths", G, false, "absolute; at most 1024"},
 	{"linux.readonlyPaths", G, false, "absolute; at most 1024"},
-	{"linux.mountLabel", R, false, "the guest kernel has no SELinux"},
-	{"linux.personality", R, false, ""},
-	{"linux.personality.domain", R, false, ""},
-	{"linux.personality.flags", R, false, ""},
+	{"linux.mountLabel", W, false, "the guest kernel has no SELinux: the types of container-selinux are a warning, others refused"},
+	{"linux.personality", G, false, "of exec'd processes as well"},
+	{"linux.personality.domain", G, false, "LINUX, LINUX32"},
+	{"linux.personality.flags", R, false, "the specification has none yet"},
 
 	{"solaris", X, false, ""},
 	{"solaris.milestone", X, false, ""},

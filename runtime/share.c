@@ -70,7 +70,7 @@ static int mount_tmpfs(int mount_point_fd, struct err *err)
 struct share_entry {
 	int source_fd;
 	const char *source, *name;
-	bool is_dir, readonly, recursive;
+	bool is_dir, readonly, writable, recursive;
 };
 
 /* Entry 0 is the root file system, the others are the bind mounts. */
@@ -91,6 +91,7 @@ static struct share_entry entry_of(const struct container_spec *spec, uint32_t i
 		.name = s->name,
 		.is_dir = S_ISDIR(s->mode),
 		.readonly = s->readonly,
+		.writable = s->writable,
 		.recursive = s->recursive};
 }
 
@@ -99,6 +100,7 @@ static int clone_entry(const struct share_entry *e, struct err *err)
 	unsigned rec = e->recursive ? AT_RECURSIVE : 0;
 	struct mount_attr attr = {
 		.attr_set = SHARE_ATTRS | (e->readonly ? MOUNT_ATTR_RDONLY : 0),
+		.attr_clr = e->writable ? MOUNT_ATTR_RDONLY : 0,
 		.propagation = MS_PRIVATE,
 	};
 	autofd int clone = open_tree(

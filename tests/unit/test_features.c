@@ -31,6 +31,20 @@ static const char *str(struct json_object *o, const char *key)
 	return json_object_get_string(at(o, key));
 }
 
+static void test_seccomp(struct json_object *s)
+{
+	struct json_object *actions = at(s, "actions");
+
+	ok(json_object_get_boolean(at(s, "enabled")), "seccomp");
+	ok(has(actions, "SCMP_ACT_KILL_PROCESS") && !has(actions, "SCMP_ACT_NOTIFY"), "actions");
+	ok(has(at(s, "operators"), "SCMP_CMP_MASKED_EQ"), "operators");
+	ok(has(at(s, "archs"), "SCMP_ARCH_X32"), "architectures");
+	ok(has(at(s, "knownFlags"), "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV") &&
+			!has(at(s, "supportedFlags"), "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV") &&
+			has(at(s, "supportedFlags"), "SECCOMP_FILTER_FLAG_LOG"),
+		"flags");
+}
+
 static void test_features(void)
 {
 	struct json_object *f = features_json(), *l = at(f, "linux"), *a;
@@ -47,7 +61,7 @@ static void test_features(void)
 			refused++;
 	eq_int(refused, 0, "just those that the parser takes");
 	a = at(l, "namespaces");
-	ok(has(a, "pid") && has(a, "network") && !has(a, "user") && !has(a, "time"), "namespaces");
+	ok(has(a, "pid") && has(a, "network") && !has(a, "user") && has(a, "time"), "namespaces");
 	a = at(l, "capabilities");
 	eq_int(json_object_array_length(a), 41, "capabilities");
 	for (size_t i = 0; i < json_object_array_length(a); i++)
@@ -56,9 +70,9 @@ static void test_features(void)
 			ok(false, "capability %zu", i);
 	ok(!json_object_get_boolean(at(at(l, "cgroup"), "v1")), "no cgroup v1");
 	ok(json_object_get_boolean(at(at(l, "cgroup"), "v2")), "cgroup v2");
-	ok(at(at(l, "seccomp"), "enabled") &&
-			!json_object_get_boolean(at(at(l, "seccomp"), "enabled")),
-		"no seccomp yet");
+	test_seccomp(at(l, "seccomp"));
+	ok(!json_object_get_boolean(at(at(l, "apparmor"), "enabled")), "no AppArmor");
+	ok(!json_object_get_boolean(at(at(l, "selinux"), "enabled")), "no SELinux");
 	ok(!json_object_get_boolean(at(at(at(l, "mountExtensions"), "idmap"), "enabled")),
 		"no id-mapping yet");
 	ok(has(at(f, "potentiallyUnsafeConfigAnnotations"), "coracle.vm.kernel"),

@@ -11,6 +11,7 @@
 
 #include "lib/base.h"
 #include "oci/process.h"
+#include "oci/process_sched.h"
 #include "oci/version.h"
 #include "tests/tap.h"
 #include "tests/unit/oci_config.h"
@@ -90,7 +91,8 @@ static void test_process(void)
 	eq_int(p->groups[1], 6, "the second");
 	eq_int(p->umask, 18, "umask");
 	eq_int(p->flags,
-		GPROC_NO_NEW_PRIVS | GPROC_HAS_UMASK | GPROC_HAS_OOM_SCORE | GPROC_HAS_CAPS,
+		GPROC_NO_NEW_PRIVS | GPROC_HAS_UMASK | GPROC_HAS_OOM_SCORE | GPROC_HAS_CAPS |
+			GPROC_HAS_SCHED | GPROC_HAS_IOPRIO | GPROC_CPUS_FIRST | GPROC_CPUS_FINAL,
 		"flags");
 	eq_int(p->oom_score_adj, -500, "oomScoreAdj");
 	eq_int(p->n_rlimits, 1, "rlimits");
@@ -103,7 +105,7 @@ static void test_process(void)
 	eq_str(spec->guest.hostname, "h", "hostname");
 	eq_str(spec->guest.domainname, "d", "domainname");
 	eq_str(spec->guest.root, "rootfs", "root share");
-	eq_int(spec->guest.flags, GSPEC_ROOT_READONLY, "root read-only");
+	ok(spec->guest.flags & GSPEC_ROOT_READONLY, "root read-only");
 	ok(spec->root_readonly, "on the host as well");
 	eq_str(spec_annotation(spec, "k"), "v", "annotation");
 	ok(!spec_annotation(spec, "none"), "no annotation");
@@ -422,8 +424,84 @@ static void test_encode(void)
 	container_spec_free(NULL);
 }
 
+static void sched_is(const char *json, int policy, int nice, uint64_t flags, uint64_t period)
+{
+	struct container_spec *spec = config_try("process.scheduler", json);
+	const struct gsched *s = spec ? &spec->guest.proc.sched : NULL;
+
+	ok(s && (spec->guest.proc.flags & GPROC_HAS_SCHED) && s->policy == (uint32_t)policy &&
+			s->nice == nice && s->flags == flags && s->period == period,
+		"%s %s", json, last_err.msg);
+	container_spec_free(spec);
+}
+
+static void test_scheduler(void)
+{
+	struct container_spec *spec = config_try("process.scheduler", "{\"policy\":\"\"}");
+
+	ok(spec && !(spec->guest.proc.flags & GPROC_HAS_SCHED), "no policy, nothing else: none");
+	container_spec_free(spec);
+	sched_is("{\"policy\":\"SCHED_BATCH\",\"nice\":-20}", 3, -20, 0, 0);
+	sched_is("{\"policy\":\"SCHED_RR\",\"priority\":99,\"flags\":[\"SCHED_FLAG_RESET_ON_FORK\","
+		 "\"SCHED_FLAG_DL_OVERRUN\"]}",
+		2, 0, 5, 0);
+	sched_is("{\"policy\":\"SCHED_DEADLINE\",\"nice\":19,\"runtime\":1,\"deadline\":2,"
+		 "\"period\":18446744073709551615}",
+		6, 19, 0, UINT64_MAX);
+	refuses("process.scheduler", "{\"nice\":1}",
+		"process.scheduler: policy is missing or unknown");
+	refuses("process.scheduler.policy", "\"SCHED_X\"", "policy is missing or unknown");
+	refuses("process.scheduler.policy", "\"SCHED_ISO\"", "Linux does not have SCHED_ISO");
+	refuses("process.scheduler.policy", "\"SCHED_FIFO\"", "want a priority from 1 to 99");
+	refuses("process.scheduler.priority", "1", "priority is for SCHED_FIFO and SCHED_RR only");
+	refuses("process.scheduler.runtime", "1", "are for SCHED_DEADLINE only");
+	refuses("process.scheduler.nice", "20", "expected an integer from -20 to 19");
+	refuses("process.scheduler.flags", "[\"X\"]",
+		"process.scheduler.flags[0]: unknown flag 'X'");
+}
+
+static void cpus_are(const char *text, int want, uint64_t cpus)
+{
+	uint64_t got;
+	int r = cpu_list(text, &got);
+
+	ok(r == want && (r || got == cpus), "CPUs '%s'", text);
+}
+
+static void test_io_and_cpus(void)
+{
+	struct container_spec *spec = config_parse(full_config);
+
+	eq_int(spec->guest.proc.ioprio, 2 << 13 | 7, "I/O priority");
+	eq_int((intmax_t)spec->guest.proc.cpus_first, 1, "first CPUs");
+	eq_int((intmax_t)spec->guest.proc.cpus_final, 0xb, "final CPUs");
+	container_spec_free(spec);
+	refuses("process.ioPriority.class", "\"RT\"",
+		"process.ioPriority: class is missing or unknown");
+	refuses("process.ioPriority.class", "\"\"",
+		"process.ioPriority: class is missing or unknown");
+	refuses("process.ioPriority.priority", "8",
+		"process.ioPriority.priority: expected an integer from 0 to 7");
+	refuses("process.execCPUAffinity.initial", "\"1-\"",
+		"process.execCPUAffinity.initial: expected CPUs such as '0-3,7', got '1-'");
+	cpus_are("0", 0, 1);
+	cpus_are("0-3,7,63", 0, 0x800000000000008full);
+	cpus_are("64,1023", 0, 0); /* none that a guest has */
+	cpus_are("1,64-1023", 0, 2);
+	cpus_are("1024", -EINVAL, 0);
+	cpus_are("3-1", -EINVAL, 0);
+	cpus_are("1,", -EINVAL, 0);
+	cpus_are(",1", -EINVAL, 0);
+	cpus_are("1 2", -EINVAL, 0);
+	cpus_are("", -EINVAL, 0);
+	cpus_are("-1", -EINVAL, 0);
+	cpus_are("99999999999999999999", -EINVAL, 0);
+}
+
 int main(void)
 {
+	test_scheduler();
+	test_io_and_cpus();
 	test_version();
 	test_required();
 	test_process();

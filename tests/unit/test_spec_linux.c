@@ -84,8 +84,8 @@ static void test_mount_errors(void)
 		"mounts[2]: unknown option for a bind mount in 'size=1'");
 	refuses("mounts[2].options[1]", "\"tmpcopyup\"", "mounts[2]: tmpcopyup is for tmpfs only");
 	refuses("mounts[0].options", "[\"tmpcopyup\"]", "mounts[0]: tmpcopyup is for tmpfs only");
-	refuses("mounts[2].options[1]", "\"rro\"",
-		"mounts[2].options[1]: mount option 'rro' is not supported yet");
+	refuses("mounts[2].options[1]", "\"ridmap\"",
+		"mounts[2].options[1]: mount option 'ridmap' is not supported yet");
 	refuses("mounts[2].options[1]", "\"idmap\"", "mount option 'idmap' is not supported yet");
 	refuses("mounts[2].options[1]", "\"remount\"",
 		"mount option 'remount' is not supported yet");
@@ -140,7 +140,6 @@ static void test_namespaces(void)
 		"linux.namespaces[2]: namespace 'mount' a second time");
 	refuses("linux.namespaces[1].type", NULL, "linux.namespaces[1].type is missing");
 	refuses("linux.namespaces[1].type", "\"user\"", "user namespaces are not supported yet");
-	refuses("linux.namespaces[1].type", "\"time\"", "time namespaces are not supported yet");
 	refuses("linux.namespaces[1].path", "\"/proc/1/ns/pid\"",
 		"joining a pid namespace by path is not supported");
 	refuses("linux.namespaces[0].path", "\"rel\"",
@@ -155,6 +154,111 @@ static void test_namespaces(void)
 	ok(spec->guest.n_devprog > 0, "the default devices apply without a linux object");
 	container_spec_free(spec);
 	free(text);
+}
+
+static void test_time(void)
+{
+	struct container_spec *spec = config_try("linux.timeOffsets",
+		"{\"boottime\":{\"secs\":-7,\"nanosecs\":999999999},\"monotonic\":{}}");
+	const struct gtime_offset *o = spec->guest.time_offset;
+	char *text;
+
+	ok(spec->guest.namespaces & GNS_TIME, "a time namespace");
+	ok(o[GTIME_BOOTTIME].secs == -7 && o[GTIME_BOOTTIME].nanosecs == 999999999, "an offset");
+	ok(o[GTIME_MONOTONIC].secs == 0 && o[GTIME_MONOTONIC].nanosecs == 0, "none");
+	container_spec_free(spec);
+	refuses("linux.timeOffsets", "{\"realtime\":{\"secs\":1}}",
+		"linux.timeOffsets.realtime: expected the clock monotonic or boottime");
+	refuses("linux.timeOffsets.boottime.nanosecs", "1000000000",
+		"linux.timeOffsets.boottime.nanosecs: expected an integer from 0 to 999999999");
+	text = config_edit(least_config, "linux.timeOffsets.boottime.secs", "1");
+	ok(!config_parse(text), "offsets without the namespace");
+	has_str(last_err.msg, "linux.timeOffsets: wants a time namespace in linux.namespaces");
+	free(text);
+	text = config_edit(least_config, "linux.timeOffsets.boottime.secs", "0");
+	spec = config_parse(text);
+	ok(spec, "that are none are fine");
+	container_spec_free(spec);
+	free(text);
+}
+
+static void test_personality(void)
+{
+	struct container_spec *spec = config_parse(full_config);
+
+	ok((spec->guest.flags & GSPEC_PERSONALITY) && spec->guest.personality == 8, "LINUX32");
+	container_spec_free(spec);
+	spec = config_try("linux.personality", "{\"domain\":\"LINUX\",\"flags\":[]}");
+	ok((spec->guest.flags & GSPEC_PERSONALITY) && spec->guest.personality == 0, "LINUX");
+	container_spec_free(spec);
+	refuses("linux.personality.domain", "\"BSD\"",
+		"linux.personality: domain: expected LINUX or LINUX32, got 'BSD'");
+	refuses("linux.personality.flags", "[\"x\"]", "linux.personality.flags is not supported");
+}
+
+/* rrw reaches what is read-only on the host, rw does not; the later option wins. */
+static void recursive(const char *options, uint64_t flags, bool readonly, bool writable)
+{
+	struct container_spec *spec = config_try("mounts[2].options", options);
+
+	ok(spec && spec->guest.mounts[2].flags == flags && spec->shares[0].readonly == readonly &&
+			spec->shares[0].writable == writable,
+		"%s %s", options, last_err.msg);
+	container_spec_free(spec);
+}
+
+static void test_recursive_options(void)
+{
+	recursive("[\"rbind\",\"rro\"]", MS_RDONLY, true, false);
+	recursive("[\"rbind\",\"rrw\"]", 0, false, true);
+	recursive("[\"rbind\",\"rrw\",\"ro\"]", MS_RDONLY, true, false);
+	recursive("[\"rbind\",\"rro\",\"rw\"]", 0, false, false);
+	recursive("[\"rbind\",\"rnosuid\",\"rnodev\",\"rnoexec\",\"rexec\"]", MS_NOSUID | MS_NODEV,
+		false, false);
+	recursive("[\"rbind\",\"rnoatime\",\"rnosymfollow\"]", MS_NOATIME | MS_NOSYMFOLLOW, false,
+		false);
+}
+
+static void test_label(const char *path, const char *label, const char *warning, const char *error)
+{
+	char value[128];
+	struct container_spec *spec;
+
+	snprintf(value, sizeof(value), "\"%s\"", label);
+	spec = config_try(path, value);
+	if (error)
+		ok(!spec && strstr(last_err.msg, error), "%s = %s: '%s'", path, label,
+			last_err.msg);
+	else
+		ok(spec && (warning ? n_warnings == 1 && strstr(warnings, warning) : !n_warnings),
+			"%s = %s: '%s' '%s'", path, label, last_err.msg, warnings);
+	container_spec_free(spec);
+}
+
+static void test_labels(void)
+{
+	const char *aa = "process.apparmorProfile", *se = "process.selinuxLabel";
+
+	test_label(aa, "", NULL, NULL);
+	test_label(aa, "unconfined", NULL, NULL);
+	test_label(aa, "docker-default", "'docker-default' is not applied: the guest kernel has no",
+		NULL);
+	test_label(aa, "containers-default-0.50.1", "is not applied", NULL);
+	test_label(aa, "my-profile", NULL,
+		"process.apparmorProfile: 'my-profile' is not supported: the guest kernel has no "
+		"AppArmor");
+	test_label(aa, "docker-default2", NULL, "is not supported");
+	test_label(se, "system_u:system_r:container_t:s0:c1,c2", "is not applied", NULL);
+	test_label(se, "u:r:container_kvm_t", "is not applied", NULL);
+	test_label(se, "system_u:system_r:my_t:s0", NULL,
+		"process.selinuxLabel: 'system_u:system_r:my_t:s0' is not supported: the guest "
+		"kernel has no SELinux");
+	test_label(se, "container_t", NULL, "is not supported");
+	test_label("linux.mountLabel", "system_u:object_r:container_file_t:s0:c1,c2",
+		"linux.mountLabel: 'system_u:object_r:container_file_t:s0:c1,c2' is not applied",
+		NULL);
+	test_label(
+		"linux.mountLabel", "system_u:object_r:container_t:s0", NULL, "is not supported");
 }
 
 static void sysctl_is(const char *name, const char *want)
@@ -426,6 +530,10 @@ int main(void)
 	test_mount_data();
 	test_namespaces();
 	test_sysctl();
+	test_time();
+	test_personality();
+	test_recursive_options();
+	test_labels();
 	test_devices();
 	test_resources();
 	test_resource_errors();

@@ -175,8 +175,6 @@ static void test_refused_are_named(void)
 		"no hooks are no hooks");
 	eq_str(config_says("process.ioPriority", "{\"class\":\"\",\"priority\":0}"), "",
 		"zero values");
-	has_str(config_says("process.ioPriority", "{\"class\":\"IOPRIO_CLASS_RT\",\"priority\":0}"),
-		"process.ioPriority is not supported yet");
 }
 
 static void warned(const char *path, const char *value, const char *warning)
@@ -226,6 +224,8 @@ static const char *option_effect(const struct mount_option *o)
 	switch (o->kind) {
 	case MOPT_SET: return "sets a flag";
 	case MOPT_CLEAR: return "clears a flag";
+	case MOPT_SET_REC: return "sets a flag, also below";
+	case MOPT_CLEAR_REC: return "clears a flag, also below";
 	case MOPT_PROPAGATION: return "propagation";
 	case MOPT_BIND: return "bind mount";
 	case MOPT_COPY_UP: return "tmpfs only";
