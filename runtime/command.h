@@ -54,5 +54,6 @@ int cmd_spec(const struct global *g, int argc, char **argv, struct err *err);
 int cmd_start(const struct global *g, int argc, char **argv, struct err *err);
 int cmd_state(const struct global *g, int argc, char **argv, struct err *err);
 int cmd_timeline(const struct global *g, int argc, char **argv, struct err *err);
+int cmd_update(const struct global *g, int argc, char **argv, struct err *err);
 
 #endif

@@ -31,6 +31,7 @@ static const struct command commands[] = {
 	{"start", "start the program of a created container", cmd_start},
 	{"state", "print the state of a container as JSON", cmd_state},
 	{"timeline", "draw the phases that `run --timing FILE` recorded", cmd_timeline},
+	{"update", "change the limits of a container", cmd_update},
 };
 
 static void print_commands(void)
