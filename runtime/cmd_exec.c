@@ -161,6 +161,7 @@ static int exec_in(struct container *c, const struct options *o, const struct gl
 		p.c = c;
 		p.process = &process;
 		p.console_socket = o->console_socket;
+		p.ignore_paused = o->ignore_paused;
 		p.signal_fd = sfd;
 		r = o->detach ? run_detached(&p, o, err) : run_foreground(&p, o, err);
 	}

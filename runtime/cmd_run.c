@@ -50,7 +50,11 @@ static int wait_end(struct launch *l, const struct container *c, int sfd, struct
 
 		if (read(sfd, &si, sizeof(si)) != sizeof(si))
 			return err_set(err, errno, "cannot wait for signals");
-		if (si.ssi_signo != SIGCHLD)
+		if (si.ssi_signo == SIGCONT) /* a shell may have used the terminal meanwhile */
+			terminal_raw_again(&l->terminal.raw);
+		if (si.ssi_signo == SIGWINCH && l->terminal.wanted)
+			launch_terminal_resize(&l->terminal, c);
+		else if (si.ssi_signo != SIGCHLD)
 			container_request(
 				c, CTL_SIGNAL, si.ssi_signo, SIGNAL_WAIT_MS, NULL, &ignored);
 	}
@@ -95,8 +99,11 @@ static int start_container(struct launch *l, const struct container *c, struct e
 
 static int run_foreground(struct launch *l, struct container *c, int timing_fd, struct err *err)
 {
-	int status = wait_end(l, c, l->signal_fd, err);
+	int status;
 
+	launch_terminal_resize(&l->terminal, c); /* it may have changed during the start */
+	status = wait_end(l, c, l->signal_fd, err);
+	launch_terminal_release(&l->terminal);
 	if (status < 0)
 		return status;
 	last_report(l);
@@ -160,12 +167,15 @@ int cmd_run(const struct global *g, int argc, char **argv, struct err *err)
 		if (timing_fd < 0)
 			return err_set(err, errno, "cannot write the timing file '%s'", timing);
 	}
-	l.signal_fd = sfd = signals_open();
+	l.signal_fd = sfd = signals_open_all();
 	if (sfd < 0)
 		return err_set(err, errno, "cannot make a signalfd");
 	r = launch_container(&l, g, argv[first], &c, err);
 	if (r >= 0) {
-		r = start_container(&l, &c, err);
+		if (!l.detach)
+			r = launch_terminal_attach(&l.terminal, err);
+		if (r >= 0)
+			r = start_container(&l, &c, err);
 		if (r < 0)
 			launch_undo(&l, &c);
 	}

@@ -105,7 +105,9 @@ static int encode(const struct exec_process *process, struct err *err)
 
 static int send_exec(struct exec_proxy *p, struct err *err)
 {
-	struct ctl_request req = {.version = CTL_VERSION, .type = CTL_EXEC};
+	struct ctl_request req = {.version = CTL_VERSION,
+		.type = CTL_EXEC,
+		.flags = p->ignore_paused ? CTL_EXEC_IGNORE_PAUSED : 0};
 	int fds[CTL_FDS_MAX];
 	unsigned n = choose_streams(p, fds + 1);
 	autofd int memfd = encode(p->process, err);

@@ -18,7 +18,8 @@ struct exec_proxy {
 	const struct container *c;
 	struct exec_process *process;
 	const char *console_socket; /* gets the master of a new terminal; NULL: none */
-	int signal_fd;              /* of signals_open_all(), in the same process or its parent */
+	bool ignore_paused;
+	int signal_fd; /* of signals_open_all(), in the same process or its parent */
 	/* its own */
 	int sock;            /* the connection that stands for the process */
 	int slave;           /* of the terminal that console_socket has; -1: none */

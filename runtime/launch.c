@@ -41,9 +41,6 @@ static int open_bundle(const char *path, char **ret_abs, struct err *err)
 
 static int check_options(const struct launch *l, const struct global *g, struct err *err)
 {
-	if (l->console_socket)
-		return err_plain(err, EINVAL,
-			"--console-socket: cannot be used when process.terminal is false");
 	if (l->preserve_fds && !g->lenient)
 		return err_plain(err, EOPNOTSUPP,
 			"--preserve-fds %u: a descriptor cannot be passed into a VM",
@@ -81,6 +78,8 @@ static int spawn(struct launch *l, struct vm_config *cfg, const struct container
 		.dir_fd = c->dir_fd,
 		.netns_fd = netns_fd,
 		.vmm_fd = vmm_fd,
+		.has_terminal = l->terminal.slave >= 0,
+		.slave_fd = l->terminal.slave,
 		.parent = getpid(),
 		.cgroup = &l->cgroup,
 		.turn_fd = turn_fd};
@@ -160,6 +159,7 @@ void launch_undo(struct launch *l, struct container *c)
 {
 	struct err ignored = ERR_INIT;
 
+	launch_terminal_release(&l->terminal);
 	close_fd(&l->report_fd);
 	close_fd(&l->turn_fd);
 	if (l->has_pid_file)
@@ -221,6 +221,8 @@ static int boot(struct launch *l, const struct global *g, struct container_spec 
 	if (r < 0)
 		return r;
 	r = launch_report_ready(l, err);
+	if (r == 0)
+		r = launch_terminal_send(&l->terminal, l->console_socket, err);
 	if (r == 0) {
 		r = pid_file_write(l->pid_file, l->pid, err);
 		l->has_pid_file = r == 0 && l->pid_file;
@@ -232,7 +234,8 @@ static int boot(struct launch *l, const struct global *g, struct container_spec 
 int launch_container(struct launch *l, const struct global *g, const char *id, struct container *c,
 	struct err *err)
 {
-	struct spec_opts opts = {.lenient = g->lenient, .warn = log_warn_cb};
+	const struct spec_opts opts = {
+		.lenient = g->lenient, .allow_terminal = true, .warn = log_warn_cb};
 	autospec struct container_spec *spec = NULL;
 	autofree char *bundle = NULL;
 	autofd int bundle_fd = -1;
@@ -248,14 +251,20 @@ int launch_container(struct launch *l, const struct global *g, const char *id, s
 	if (r < 0)
 		return r;
 	r = check_options(l, g, err);
-	if (r < 0)
+	if (r == 0)
+		r = launch_terminal_open(
+			&l->terminal, l->console_socket, l->detach, &spec->guest.proc, err);
+	if (r < 0) {
+		launch_terminal_release(&l->terminal);
 		return r;
+	}
 	timeline_mark(&l->timeline, TL_SPEC);
 	r = container_new(c, g->root, id, err);
 	if (r >= 0)
 		r = boot(l, g, spec, &bundle, c, err);
 	if (r < 0)
 		launch_undo(l, c);
+	launch_terminal_release(&l->terminal); /* the VMM and the engine have it */
 	cgroup_release(&l->cgroup);
 	return r;
 }

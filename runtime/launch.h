@@ -14,6 +14,7 @@
 #include "runtime/cgroup.h"
 #include "runtime/command.h"
 #include "runtime/container.h"
+#include "runtime/launch_terminal.h"
 #include "runtime/options.h"
 
 struct launch {
@@ -22,6 +23,7 @@ struct launch {
 	unsigned preserve_fds;
 	bool detach;   /* run: the caller does not wait */
 	int signal_fd; /* of signals_open(): interrupts the launch; -1: none */
+	struct launch_terminal terminal;
 	/* results */
 	pid_t pid;
 	bool has_pid_file;
@@ -32,9 +34,10 @@ struct launch {
 	struct timeline timeline;
 };
 
-#define LAUNCH_INIT                                                            \
-	{                                                                      \
-		.bundle = ".", .report_fd = -1, .signal_fd = -1, .turn_fd = -1 \
+#define LAUNCH_INIT                                                                                \
+	{                                                                                          \
+		.terminal = LAUNCH_TERMINAL_INIT, .bundle = ".", .report_fd = -1, .signal_fd = -1, \
+		.turn_fd = -1                                                                      \
 	}
 
 /* clang-format off */

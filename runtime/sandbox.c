@@ -20,6 +20,7 @@
 #include "lib/fd.h"
 #include "runtime/container.h"
 #include "runtime/files.h"
+#include "runtime/launch_terminal.h"
 #include "runtime/signals.h"
 
 int sandbox_open_netns(const struct container_spec *spec, int *ret_fd, struct err *err)
@@ -111,6 +112,8 @@ static int prepare(struct vm_config *cfg, const struct sandbox *s, struct err *e
 	struct share share = {0}; /* goes with the process */
 	int r = become_session(s->parent, err);
 
+	if (r >= 0 && s->has_terminal)
+		r = launch_terminal_enter(s->slave_fd, err);
 	if (r >= 0)
 		r = cgroup_enter(s->cgroup, err);
 	if (r >= 0)

@@ -16,8 +16,10 @@ int sandbox_open_netns(const struct container_spec *spec, int *ret_fd, struct er
 struct sandbox {
 	const struct container_spec *spec;
 	int dir_fd; /* the container's state directory: CONTAINER_SHARE in it is the mount point */
-	int netns_fd; /* network namespace to enter; -1: a new one */
-	int vmm_fd;   /* coracle-vmm */
+	int netns_fd;      /* network namespace to enter; -1: a new one */
+	int vmm_fd;        /* coracle-vmm */
+	bool has_terminal; /* slave_fd becomes its standard input and output */
+	int slave_fd;
 	pid_t parent;
 	const struct cgroup *cgroup; /* to enter first thing */
 	int turn_fd; /* socket: the child says that it has its namespaces, in the share tree's root, and

@@ -11,8 +11,8 @@ int life_tty_init(struct life *l, struct err *err)
 {
 	if (!(l->cfg->flags & VM_FLAG_TERMINAL))
 		return 0;
-	if (!isatty(STDIN_FILENO))
-		return err_set(err, errno, "the container's standard input is not a terminal");
+	if (!isatty(STDIN_FILENO)) /* `run` in the foreground, its input redirected */
+		return 0;
 	if (ioctl(STDIN_FILENO, TIOCSCTTY, 0) < 0) {
 		if (errno == EPERM) /* another session's */
 			return 0;
