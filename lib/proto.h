@@ -39,7 +39,7 @@
 #define PROTO_PORT_STDIN   1025
 #define PROTO_PORT_STDOUT  1026
 #define PROTO_PORT_STDERR  1027
-#define PROTO_PORT_EXEC    2048 /* first of the ports of exec'd processes, enum proto_exec_port each */
+#define PROTO_PORT_EXEC    2048 /* the ports of exec'd processes are anywhere from here on */
 
 #define PROTO_EXECS_MAX 250u /* at a time */
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 
 #include "lib/base.h"
@@ -34,10 +35,27 @@ static uint32_t id_of(const struct life *l, const struct exec_slot *e)
 	return e->generation << ID_SLOT_BITS | slot_of(l, e);
 }
 
-static uint32_t port_of(const struct life *l, const struct exec_slot *e)
+/* The first of its ports. What runs in the container may open vsock streams too: it cannot be first where
+ * it does not know the port, and EXEC goes to init alone. syscalls: getrandom */
+static int pick_ports(struct life *l, struct exec_slot *e)
 {
-	return PROTO_PORT_EXEC + slot_of(l, e) * PROTO_EXEC_PORTS;
+	uint32_t port = PROTO_PORT_EXEC + slot_of(l, e) * PROTO_EXEC_PORTS;
+	bool taken = !l->execs.ports_known;
+
+	while (taken) {
+		if (getrandom(&port, sizeof(port), 0) != sizeof(port))
+			return -errno;
+		port &= ~(PROTO_EXEC_PORTS - 1u);
+		taken = port < PROTO_PORT_EXEC || port > UINT32_MAX - 2 * PROTO_EXEC_PORTS;
+		for (unsigned i = 0; i < PROTO_EXECS_MAX && !taken; i++)
+			taken = l->execs.slot[i].state != EXEC_FREE &&
+				l->execs.slot[i].first_port == port;
+	}
+	e->first_port = port;
+	return 0;
 }
+static_assert(
+	(PROTO_EXEC_PORTS & (PROTO_EXEC_PORTS - 1)) == 0, "ports of two slots do not overlap");
 
 static struct exec_slot *find(struct life *l, uint32_t id)
 {
@@ -124,7 +142,7 @@ static int cmd_bind(struct life *l, struct exec_slot *e)
 	bool rx = e->port == PROTO_EXEC_STDOUT || e->port == PROTO_EXEC_STDERR;
 	struct vsock_cmd cmd = {
 		.type = VSOCK_CMD_BIND,
-		.port = port_of(l, e) + e->port,
+		.port = e->first_port + e->port,
 		.count = 1,
 		.flags = rx ? VSOCK_BIND_RX : VSOCK_BIND_TX,
 	};
@@ -137,7 +155,7 @@ static int cmd_bind(struct life *l, struct exec_slot *e)
 
 static int cmd_ports(struct life *l, struct exec_slot *e, uint32_t type)
 {
-	struct vsock_cmd cmd = {.type = type, .port = port_of(l, e), .count = PROTO_EXEC_PORTS};
+	struct vsock_cmd cmd = {.type = type, .port = e->first_port, .count = PROTO_EXEC_PORTS};
 
 	return send_cmd(l, e, &cmd, -1);
 }
@@ -187,7 +205,7 @@ static void push(struct life *l, struct exec_slot *e)
 {
 	uint32_t id = htole32(id_of(l, e));
 	struct proto_exec exec = {
-		.id = id, .port = htole32(port_of(l, e)), .flags = htole32(e->flags)};
+		.id = id, .port = htole32(e->first_port), .flags = htole32(e->flags)};
 	struct proto_signal kill = {.signo = htole32(SIGKILL), .process = id};
 	struct proto_resize size = {
 		.process = id, .rows = htole16(e->rows), .cols = htole16(e->cols)};
@@ -308,9 +326,9 @@ bool life_exec_request(struct life *l, int *conn_fd, const struct ctl_request *r
 	};
 	if (!e->generation)
 		e->generation = 1;
-	if (watch_conn(l, e, 0) < 0) { /* hang-up only */
+	if (pick_ports(l, e) < 0 || watch_conn(l, e, 0) < 0) { /* hang-up only */
 		e->conn_fd = -1;
-		return life_answer(reply, errno, "cannot watch the connection");
+		return life_answer(reply, errno, "cannot prepare for another process");
 	}
 	*conn_fd = -1;
 	for (unsigned p = 0; p < PROTO_EXEC_PORTS; p++)
@@ -470,7 +488,7 @@ static void bound(struct life *l, struct exec_slot *e, int errnum)
 		return;
 	}
 	life_answer(&reply, errnum, "cannot open vsock port %u to the guest: %s",
-		port_of(l, e) + e->port, strerror(errnum));
+		e->first_port + e->port, strerror(errnum));
 	close_streams(e);
 	tell_last(l, e, &reply);
 	enter(l, e, EXEC_UNBINDING);

@@ -35,15 +35,16 @@ enum exec_state {
 };
 
 struct exec_slot {
-	uint8_t state;            /* enum exec_state */
-	uint8_t port;             /* BINDING: enum proto_exec_port that was asked for last */
-	bool closed;              /* CLOSED came early, while DRAINING */
-	bool cmd_due;             /* the command of the state is not sent yet */
-	bool exec_due;            /* EXEC itself is not sent yet */
-	bool kill_due;            /* SIGKILL for it is not sent yet */
-	bool resize_due;          /* nor RESIZE */
-	uint16_t rows, cols;      /* what to send then */
-	uint32_t generation;      /* of the slot: an old id never means a new process */
+	uint8_t state;       /* enum exec_state */
+	uint8_t port;        /* BINDING: enum proto_exec_port that was asked for last */
+	bool closed;         /* CLOSED came early, while DRAINING */
+	bool cmd_due;        /* the command of the state is not sent yet */
+	bool exec_due;       /* EXEC itself is not sent yet */
+	bool kill_due;       /* SIGKILL for it is not sent yet */
+	bool resize_due;     /* nor RESIZE */
+	uint16_t rows, cols; /* what to send then */
+	uint32_t generation; /* of the slot: an old id never means a new process */
+	uint32_t first_port;
 	uint32_t flags;           /* of EXEC */
 	uint32_t cmd_id;          /* of the command that the vsock device has; 0: none */
 	uint32_t status;          /* once it is over */
@@ -53,7 +54,8 @@ struct exec_slot {
 };
 
 struct execs {
-	unsigned n; /* slots that are not free */
+	unsigned n;       /* slots that are not free */
+	bool ports_known; /* tests: from PROTO_PORT_EXEC on, by slot */
 	struct exec_slot slot[PROTO_EXECS_MAX];
 };
 

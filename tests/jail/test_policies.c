@@ -275,6 +275,7 @@ static void use_main(void)
 	use_worker();
 	need(sendmsg(pair[0], &msg, MSG_NOSIGNAL) == 10 && recvmsg(pair[1], &msg, 0) == 10, 18);
 	need(fcntl(mem_fd, F_GET_SEALS) >= 0 && pread(mem_fd, text, 1, 0) >= 0, 19);
+	need(getrandom(text, 1, 0) == 1, 16);
 	need(ioctl(pipe_fd[0], TIOCGWINSZ, &ws) < 0 && errno == ENOTTY, 17);
 	need(epoll_ctl(epoll_fd, EPOLL_CTL_ADD, pair[0], &ev) == 0, 20);
 	need(accept4(pair[0], NULL, NULL, SOCK_CLOEXEC) < 0 && errno == EINVAL, 21);

@@ -112,6 +112,7 @@ static void begin(struct world *w)
 		dev.fd[i] = -1;
 	dev.hold = dev.fail = dev.n_held = dev.binds = dev.drains = dev.unbinds = 0;
 	world_run_up(w);
+	w->life.execs.ports_known = true;
 	fcntl(w->guest, F_SETFL, 0); /* what the test says is not lost when the VMM is slow */
 	w->command = on_command;
 }
@@ -401,6 +402,32 @@ static void test_streams(void)
 	close(conn);
 	guest_exited(&w, 0);
 	end(&w);
+}
+
+/* Without the tests' help: ports that nobody can guess, each set apart from all others. */
+static void test_ports(void)
+{
+	static uint32_t port[50];
+	int conn[ARRAY_SIZE(port)];
+	unsigned low = 0, near = 0;
+	struct world w;
+
+	begin(&w);
+	w.command = NULL; /* the harness says yes to every port */
+	w.life.execs.ports_known = false;
+	for (unsigned i = 0; i < ARRAY_SIZE(port); i++) {
+		conn[i] = proxy(&w);
+		port[i] = heard_exec(&w).port;
+		low += port[i] < PROTO_PORT_EXEC || port[i] > UINT32_MAX - PROTO_EXEC_PORTS;
+		near += i &&
+			port[i] - port[i - 1] + 1000 <= 2000; /* by chance: once in 40000 runs */
+	}
+	eq_int(low, 0, "random ports are among those that may be");
+	eq_int(near, 0, "and tell nothing of the next");
+	guest_exited(&w, 0);
+	end(&w);
+	for (unsigned i = 0; i < ARRAY_SIZE(port); i++)
+		close(conn[i]);
 }
 
 static void test_refusals(void)
@@ -798,6 +825,7 @@ int main(void)
 	test_normal();
 	test_failed();
 	test_streams();
+	test_ports();
 	test_refusals();
 	test_hang_ups();
 	test_protocol();
