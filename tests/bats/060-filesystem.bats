@@ -98,3 +98,24 @@ os._exit(0)"; mkdir /own/d; echo x >/own/d/f; chown -R 12:34 /own/d'
 		su nobody -s /bin/sh -c "cat /home/u/f" 2>/dev/null || echo denied'
 	[[ $output == *$'4000 600\n60\ndenied' ]]
 }
+
+@test "an overlay inside the container, its layers in a volume: whiteouts, opaque directories, copy-up of links" {
+	local own=$BATS_TEST_TMPDIR/overlay/volume
+	need_kvm
+	new_bundle /bin/bash -euc 'cd /o; mkdir -p low/d/e up work m; echo low >low/f; echo low >low/d/g; ln -s f low/l
+		mount -t overlay overlay -o lowerdir=low,upperdir=up,workdir=work m
+		rm m/f; rm -r m/d; mkdir m/d; touch m/d/new; test "$(ls m/d)" = new; chown -h 5 m/l
+		umount m; mount -t overlay overlay -o lowerdir=low,upperdir=up,workdir=work m
+		test ! -e m/f; test "$(ls m/d)" = new; test "$(stat -c %u m/l)" = 5; grep /o/m /proc/mounts; cat low/d/g'
+	own_rootfs
+	mkdir "$own"
+	edit '.mounts += [{destination: "/o", source: $s, type: "bind", options: ["bind"]}]
+		| .process.capabilities |= map_values(. + ["CAP_SYS_ADMIN", "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_MKNOD"])' --arg s "$own"
+	run_container
+	echo "$output" "$stderr"
+	((status == 0))
+	[[ $output == *upperdir=up*low ]]
+	# the marks are the guest's: the host does not take its directory for an opaque one
+	run python3 -c 'import os, sys; print(os.getxattr(sys.argv[1], "user.coracle.trusted.overlay.opaque"), os.listxattr(sys.argv[1]))' "$own/up/d"
+	[[ $output == "b'y' "* && $output != *"'trusted."* ]]
+}
