@@ -455,6 +455,7 @@ bool life_exec_frame(struct life *l, const struct proto_frame *f)
 	e = find(l, le32toh(id));
 	if (!e)
 		return false;
+	l->execs.heard_ns = timeline_now();
 	switch (f->type) {
 	case PROTO_EXEC_STARTED: return on_started(l, e);
 	case PROTO_EXEC_FAILED: return on_failed(l, e, f->payload);
@@ -532,6 +533,12 @@ void life_exec_vsock_room(struct life *l)
 
 /* Deadlines, and the end */
 
+/* The guest takes its time for many at once: it is silent only when it says nothing about any of them. */
+static uint64_t deadline_of(const struct life *l, const struct exec_slot *e)
+{
+	return MAX(e->until_ns, l->execs.heard_ns + l->start_ms * 1000000ull);
+}
+
 uint64_t life_exec_next_ns(const struct life *l)
 {
 	uint64_t next = UINT64_MAX;
@@ -540,7 +547,7 @@ uint64_t life_exec_next_ns(const struct life *l)
 		const struct exec_slot *e = &l->execs.slot[i];
 
 		if (e->state == EXEC_ASKED && e->conn_fd >= 0)
-			next = MIN(next, e->until_ns);
+			next = MIN(next, deadline_of(l, e));
 	}
 	return next;
 }
@@ -551,7 +558,7 @@ void life_exec_expire(struct life *l, uint64_t now_ns)
 		struct exec_slot *e = &l->execs.slot[i];
 		struct ctl_reply reply = {0};
 
-		if (e->state != EXEC_ASKED || e->conn_fd < 0 || e->until_ns > now_ns)
+		if (e->state != EXEC_ASKED || e->conn_fd < 0 || deadline_of(l, e) > now_ns)
 			continue;
 		life_answer(&reply, ETIMEDOUT,
 			"the guest did not say within %u ms whether the program was executed",
@@ -563,6 +570,7 @@ void life_exec_expire(struct life *l, uint64_t now_ns)
 
 void life_exec_postpone(struct life *l, uint64_t ns)
 {
+	l->execs.heard_ns += ns;
 	for (unsigned i = 0; i < PROTO_EXECS_MAX; i++)
 		l->execs.slot[i].until_ns += ns;
 }

@@ -45,17 +45,18 @@ struct exec_slot {
 	uint16_t rows, cols; /* what to send then */
 	uint32_t generation; /* of the slot: an old id never means a new process */
 	uint32_t first_port;
-	uint32_t flags;           /* of EXEC */
-	uint32_t cmd_id;          /* of the command that the vsock device has; 0: none */
-	uint32_t status;          /* once it is over */
-	uint64_t until_ns;        /* ASKED: how long the guest may take */
-	int conn_fd;              /* its proxy; -1: gone, or told all */
+	uint32_t flags;    /* of EXEC */
+	uint32_t cmd_id;   /* of the command that the vsock device has; 0: none */
+	uint32_t status;   /* once it is over */
+	uint64_t until_ns; /* ASKED: how long the guest may take, if it is not busy with others */
+	int conn_fd;       /* its proxy; -1: gone, or told all */
 	int fd[PROTO_EXEC_PORTS]; /* BINDING: not the vsock device's yet; -1: none */
 };
 
 struct execs {
-	unsigned n;       /* slots that are not free */
-	bool ports_known; /* tests: from PROTO_PORT_EXEC on, by slot */
+	unsigned n;        /* slots that are not free */
+	uint64_t heard_ns; /* when the guest last said something about one of them */
+	bool ports_known;  /* tests: from PROTO_PORT_EXEC on, by slot */
 	struct exec_slot slot[PROTO_EXECS_MAX];
 };
 
