@@ -71,10 +71,13 @@ no_vmm() { ! pgrep -x coracle-vmm >/dev/null; }
 	has_begun
 	kill -STOP $creator
 	is_created() { [[ $(status_of "$id") == created ]]; }
-	until_true 120 is_created
-	[[ ! -e $BATS_TEST_TMPDIR/pid ]]
+	# Nothing may fail while it is stopped: it holds the container's lock, which teardown wants.
+	created='' pid_file=''
+	until_true 300 is_created && created=1
+	[[ -e $BATS_TEST_TMPDIR/pid ]] && pid_file=1
 	kill -KILL $creator
-	until_true 20 no_vmm
+	[[ $created && ! $pid_file ]]
+	until_true 60 no_vmm
 	coracle delete --force "$id"
 	left_nothing
 }
@@ -86,7 +89,7 @@ no_vmm() { ! pgrep -x coracle-vmm >/dev/null; }
 	runner=$!
 	has_begun
 	kill -KILL $runner
-	until_true 20 no_vmm
+	until_true 60 no_vmm
 	coracle delete --force "$id"
 	left_nothing
 }
@@ -97,7 +100,7 @@ no_vmm() { ! pgrep -x coracle-vmm >/dev/null; }
 	"$CORACLE_BIN" --root "$root" run --bundle "$bundle" "$id" </dev/null >/dev/null 2>&1 &
 	runner=$!
 	is_running() { [[ $(status_of "$id") == running ]]; }
-	until_true 120 is_running
+	until_true 300 is_running
 	kill -KILL $runner
 	wait $runner || true
 	[[ $(status_of "$id") == running ]]
