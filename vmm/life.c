@@ -152,10 +152,8 @@ static bool take_connection(
 	struct life *l = opaque;
 
 	if (req->type == CTL_EXEC)
-		return life_exec_request(
-			l, conn_fd, req, l->control.fd, l->control.n_fds, reply);
-	return life_query_request(
-		l, conn_fd, req, l->control.n_fds ? l->control.fd[0] : -1, reply);
+		return life_exec_request(l, conn_fd, req, l->control.fd, l->control.n_fds, reply);
+	return life_query_request(l, conn_fd, req, l->control.n_fds ? l->control.fd[0] : -1, reply);
 }
 
 static void guest_line(void *opaque, const char *line)
