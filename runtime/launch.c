@@ -234,8 +234,10 @@ static int boot(struct launch *l, const struct global *g, struct container_spec 
 int launch_container(struct launch *l, const struct global *g, const char *id, struct container *c,
 	struct err *err)
 {
-	const struct spec_opts opts = {
-		.lenient = g->lenient, .allow_terminal = true, .warn = log_warn_cb};
+	const struct spec_opts opts = {.lenient = g->lenient,
+		.allow_terminal = true,
+		.warn = log_warn_cb,
+		.debug = log_debug_cb};
 	autospec struct container_spec *spec = NULL;
 	autofree char *bundle = NULL;
 	autofd int bundle_fd = -1;

@@ -87,3 +87,9 @@ void log_warn_cb(void *arg, const char *msg)
 	(void)arg;
 	log_msg(LOG_LEVEL_WARNING, "%s", msg);
 }
+
+void log_debug_cb(void *arg, const char *msg)
+{
+	(void)arg;
+	log_msg(LOG_LEVEL_DEBUG, "%s", msg);
+}

@@ -17,7 +17,8 @@ int log_open(const char *path, const char *format, bool debug, struct err *err);
 int log_fd(void); /* the log file's descriptor, -1: none; for coracle-vmm to append to */
 bool log_is_json(void);
 __attribute__((format(printf, 2, 3))) void log_msg(enum log_level level, const char *fmt, ...);
-/* For callbacks of oci/: warns. arg is not used. */
+/* For callbacks of oci/: warns, or with --debug says. arg is not used. */
 void log_warn_cb(void *arg, const char *msg);
+void log_debug_cb(void *arg, const char *msg);
 
 #endif
