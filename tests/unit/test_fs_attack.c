@@ -514,6 +514,9 @@ static void test_threads(void)
 	for (uint32_t i = 1; i < c->fs.nodes.used; i++)
 		open_fds += c->fs.nodes.slot[i].live && c->fs.nodes.slot[i].fd >= 0;
 	eq_int(c->fs.nodes.open_fds, open_fds, "descriptors are counted right");
+	for (uint32_t i = c->fs.nodes.newest; i && open_fds; i = c->fs.nodes.slot[i].older)
+		open_fds -= c->fs.nodes.slot[i].live && c->fs.nodes.slot[i].fd >= 0;
+	eq_int(open_fds, 0, "and listed");
 }
 
 static void run_on(const char *base, bool mounts)

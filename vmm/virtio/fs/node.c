@@ -48,7 +48,6 @@ int fs_nodes_init(struct fs_nodes *t, uint32_t fd_limit, uint32_t fd_cap)
 	t->fd_limit = fd_limit;
 	t->fd_cap = fd_cap;
 	t->used = FS_NODE_ROOT + 1;
-	t->hand = FS_NODE_ROOT + 1;
 	t->slot = mem_reserve(FS_NODES_MAX * sizeof(*t->slot));
 	t->bucket = mem_reserve(FS_BUCKETS * sizeof(*t->bucket));
 	if (!t->slot || !t->bucket) {
@@ -149,7 +148,7 @@ int fs_nodes_set_root(struct fs_nodes *t, int root_fd)
 		.dev = stx_dev(&stx),
 		.ino = stx.stx_ino,
 		.nlookup = 1,
-		.fd = fd,
+		.fd = -1,
 		.type = stx.stx_mode & S_IFMT,
 		.cls = FS_CLASS_TOP,
 		.live = true,
@@ -157,7 +156,7 @@ int fs_nodes_set_root(struct fs_nodes *t, int root_fd)
 	hash_add(t, FS_NODE_ROOT);
 	mount_of(t, n->mnt, n->dev);
 	t->count++;
-	t->open_fds++;
+	fs_node_opened(t, n, fd);
 	pthread_mutex_unlock(&t->lock);
 	return 0;
 }
@@ -183,16 +182,12 @@ struct fs_node *fs_node_find_id(struct fs_nodes *t, uint64_t id)
 static int drop_if_unused(struct fs_nodes *t, struct fs_node *n)
 {
 	uint32_t i = (uint32_t)(n - t->slot);
-	int fd = n->fd;
+	int fd;
 
 	if (n->nlookup || n->pins || i == FS_NODE_ROOT)
 		return -1;
 	hash_del(t, i);
-	if (fd >= 0)
-		t->open_fds--;
-	if (t->open_fds < t->fd_limit)
-		t->trim_above = 0;
-	n->fd = -1;
+	fd = fs_node_closed(t, n);
 	n->live = false;
 	n->gen++;
 	n->hash_next = t->free_head;
@@ -289,7 +284,7 @@ static struct fs_node *add_take(
 		.nlookup = 1,
 		.gen = gen,
 		.pins = 1,
-		.fd = fd,
+		.fd = -1,
 		.type = stx->stx_mode & S_IFMT,
 		.cls = (uint8_t)place->cls,
 		.live = true,
@@ -298,7 +293,7 @@ static struct fs_node *add_take(
 	hash_add(t, i);
 	mount_of(t, n->mnt, n->dev);
 	t->count++;
-	t->open_fds++;
+	fs_node_opened(t, n, fd);
 	return n;
 }
 
@@ -319,8 +314,7 @@ static struct fs_node *find_file(struct fs_nodes *t, int fd, const struct statx 
 		return NULL;
 	}
 	if (n && n->fd < 0) {
-		n->fd = fd;
-		t->open_fds++;
+		fs_node_opened(t, n, fd);
 		*ret_taken = true;
 	}
 	if (n)

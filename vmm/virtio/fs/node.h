@@ -59,10 +59,11 @@ struct fs_node {
 	uint32_t gen;
 	uint32_t hash_next; /* also the free list; 0: end */
 	uint32_t pins;
+	uint32_t newer, older;     /* list of nodes with a descriptor; 0: end */
 	int fd;                    /* O_PATH; -1 while only remembered. Stable while pinned */
 	uint16_t type;             /* S_IFMT bits; an inode never changes it */
 	uint8_t cls;               /* enum fs_class */
-	bool live, hashed, recent; /* recent: used since the clock hand came by */
+	bool live, hashed, recent; /* recent: used since it became the newest */
 	bool no_handle;            /* name_to_handle_at() has refused: do not ask again */
 	bool stamped;              /* the guest's cached pages are from the version with this ctime:
 			 cache_check() */
@@ -91,10 +92,13 @@ struct fs_mount {
 };
 
 struct fs_nodes {
-	pthread_mutex_t lock;           /* protects all below */
-	struct fs_node *slot;           /* FS_NODES_MAX, slot 0 unused */
-	uint32_t *bucket;               /* FS_BUCKETS slot numbers */
-	uint32_t used, free_head, hand; /* slots ever used; free list; clock hand */
+	pthread_mutex_t lock;     /* protects all below */
+	struct fs_node *slot;     /* FS_NODES_MAX, slot 0 unused */
+	uint32_t *bucket;         /* FS_BUCKETS slot numbers */
+	uint32_t used, free_head; /* slots ever used; free list */
+	/* Nodes with a descriptor. The oldest goes first, but for those used since they came there:
+	 * they start anew. */
+	uint32_t newest, oldest;
 	uint32_t count, open_fds, fd_limit, fd_cap;
 	uint32_t trim_above; /* more than fd_limit while the last trim could not get below that */
 	struct fs_mount mount[FS_MOUNTS_MAX];

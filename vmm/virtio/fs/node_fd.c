@@ -10,10 +10,57 @@
 
 #include "lib/base.h"
 
-#define TRIM_STEPS 4096 /* slots one trim looks at: bounds a lookup's latency */
+#define TRIM_STEPS 4096 /* nodes one trim looks at: bounds a lookup's latency */
 #define TRIM_RETRY 512  /* more descriptors until the next try, after one that closed too few */
 #define TRIM_SPARE 32   /* closes this many more than it must, so that not every lookup trims */
 #define CAP_SPARE  64   /* below fd_cap: room for the threads that are between check and use */
+
+/* Locked: the list of nodes with a descriptor. The root is always in it. */
+static void list_add(struct fs_nodes *t, struct fs_node *n)
+{
+	uint32_t i = (uint32_t)(n - t->slot);
+
+	n->older = t->newest;
+	n->newer = 0;
+	if (t->newest)
+		t->slot[t->newest].newer = i;
+	else
+		t->oldest = i;
+	t->newest = i;
+}
+
+static void list_del(struct fs_nodes *t, struct fs_node *n)
+{
+	if (n->newer)
+		t->slot[n->newer].older = n->older;
+	else
+		t->newest = n->older;
+	if (n->older)
+		t->slot[n->older].newer = n->newer;
+	else
+		t->oldest = n->newer;
+}
+
+void fs_node_opened(struct fs_nodes *t, struct fs_node *n, int fd)
+{
+	n->fd = fd;
+	t->open_fds++;
+	list_add(t, n);
+}
+
+int fs_node_closed(struct fs_nodes *t, struct fs_node *n)
+{
+	int fd = n->fd;
+
+	if (fd < 0)
+		return -1;
+	list_del(t, n);
+	n->fd = -1;
+	t->open_fds--;
+	if (t->open_fds < t->fd_limit)
+		t->trim_above = 0;
+	return fd;
+}
 
 struct handle_buf {
 	struct file_handle h; /* its flexible array is the next member's storage */
@@ -100,9 +147,8 @@ int fs_node_reopen(struct fs_nodes *t, struct fs_node *n)
 
 	pthread_mutex_lock(&t->lock);
 	if (n->fd < 0) {
-		n->fd = fd;
+		fs_node_opened(t, n, fd);
 		fd = -1;
-		t->open_fds++;
 	}
 	pthread_mutex_unlock(&t->lock);
 	if (fd >= 0)
@@ -182,20 +228,15 @@ static bool may_go_by_name(struct fs_nodes *t, const struct fs_node *n, bool dir
 	return n->type == S_IFREG || n->type == S_IFLNK || (n->type == S_IFDIR && dirs);
 }
 
-/* Locked. The next idle node whose descriptor may go, pinned; NULL when `steps` slots show none. */
+/* Locked. The oldest idle node whose descriptor may go, pinned; NULL when `steps` nodes show none. */
 static struct fs_node *next_idle(struct fs_nodes *t, uint32_t *steps, bool dirs)
 {
 	for (; *steps > 0; --*steps) {
-		struct fs_node *n;
+		struct fs_node *n = &t->slot[t->oldest];
 
-		if (t->hand >= t->used)
-			t->hand = FS_NODE_ROOT + 1;
-		if (t->hand >= t->used)
-			return NULL;
-		n = &t->slot[t->hand++];
-		if (!n->live || n->fd < 0 || n->pins)
-			continue;
-		if (n->no_handle && !may_go_by_name(t, n, dirs))
+		list_del(t, n);
+		list_add(t, n);
+		if (n->pins || (n->no_handle && !may_go_by_name(t, n, dirs)))
 			continue;
 		if (n->recent) {
 			n->recent = false;
@@ -218,9 +259,7 @@ static bool close_idle(struct fs_nodes *t, struct fs_node *n, bool dirs)
 	pthread_mutex_lock(&t->lock);
 	n->no_handle = r < 0 && r != -EAGAIN;
 	if (n->pins == 1 && (r == 0 || (n->no_handle && may_go_by_name(t, n, dirs)))) {
-		fd = n->fd;
-		n->fd = -1;
-		t->open_fds--;
+		fd = fs_node_closed(t, n);
 	}
 	if (fd >= 0 && r == 0) {
 		n->ref = FS_REF_HANDLE;

@@ -10,6 +10,10 @@
 /* Locked. The node with this id, NULL for an id that is not valid. */
 struct fs_node *fs_node_find_id(struct fs_nodes *t, uint64_t id);
 
+/* Locked. A node without a descriptor gets this one; a node's (or -1) is the caller's to close. */
+void fs_node_opened(struct fs_nodes *t, struct fs_node *n, int fd);
+int fs_node_closed(struct fs_nodes *t, struct fs_node *n);
+
 /* Gives a pinned node without a descriptor one again. 0, -ESTALE (the file is gone), -ENFILE,
  * -errno. */
 int fs_node_reopen(struct fs_nodes *t, struct fs_node *n);
