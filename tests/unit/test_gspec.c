@@ -300,7 +300,8 @@ static void test_arena_bound(void)
 	encode(&s);
 	eq_int(decode_len(wire, wire_len, &d, &what), 0, "as many hooks as can be");
 	eq_int(d.n_hooks, GSPEC_HOOKS_MAX, "are all there");
-	ok(gspec_arena_bytes(GSPEC_BYTES_MAX) <= GSPEC_ARENA_MAX, "an arena of fixed size is enough");
+	ok(gspec_arena_bytes(GSPEC_BYTES_MAX) <= GSPEC_ARENA_MAX,
+		"an arena of fixed size is enough");
 }
 
 int main(void)
