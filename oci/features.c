@@ -106,10 +106,10 @@ static struct json_object *linux_json(bool *ok)
 
 	jput(o, "namespaces", namespaces_json(ok), ok);
 	jput(o, "capabilities", capabilities_json(ok), ok);
-	/* The container's cgroup is the guest's, which has v2 only. */
-	jput_bool(cgroup, "v1", false, ok);
+	/* The host's. The container's own cgroup is the guest's, and v2. */
+	jput_bool(cgroup, "v1", true, ok);
 	jput_bool(cgroup, "v2", true, ok);
-	jput_bool(cgroup, "systemd", false, ok);
+	jput_bool(cgroup, "systemd", CORACLE_SYSTEMD, ok);
 	jput_bool(cgroup, "systemdUser", false, ok);
 	jput_bool(cgroup, "rdma", supported("linux.resources.rdma"), ok);
 	jput(o, "cgroup", cgroup, ok);

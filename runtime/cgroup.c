@@ -161,6 +161,22 @@ int cgroup_make(
 	return r < 0 ? err_wrap(err, "unable to apply cgroup configuration") : 0;
 }
 
+int cgroup_adopt(
+	struct cgroup *cg, const struct resources *res, uint64_t memory_max, struct err *err)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < cg->n; i++) {
+		cg->dir[i].fd = open(cg->dir[i].path, OPEN_DIR);
+		/* systemd makes groups in those v1 hierarchies only that it uses itself. */
+		cg->dir[i].skipped = cg->dir[i].fd < 0 && errno == ENOENT && !cg->dir[i].v2;
+		if (cg->dir[i].fd < 0 && !cg->dir[i].skipped)
+			return err_set(err, errno, "cannot open cgroup '%s'", cg->dir[i].path);
+	}
+	r = cgroup_write(cg, res->host, res->n_host, memory_max, err);
+	return r < 0 ? err_wrap(err, "unable to apply cgroup configuration") : 0;
+}
+
 void cgroup_undo(struct cgroup *cg)
 {
 	for (unsigned i = 0; i < cg->n; i++) {

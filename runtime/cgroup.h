@@ -51,6 +51,9 @@ bool cgroup_own(const char *proc_self_cgroup, const char *controller, char *out,
  * holds processes, or is frozen, is refused. After a failure cgroup_undo(). */
 int cgroup_make(
 	struct cgroup *cg, const struct resources *res, uint64_t memory_max, struct err *err);
+/* The same for groups that somebody else has made for us, which the VMM is in already. */
+int cgroup_adopt(
+	struct cgroup *cg, const struct resources *res, uint64_t memory_max, struct err *err);
 /* Takes away what cgroup_make() has made, as far as nobody uses it. */
 void cgroup_undo(struct cgroup *cg);
 void cgroup_release(struct cgroup *cg); /* memory and descriptors only */

@@ -4,9 +4,9 @@
 #include <errno.h>
 
 #include "lib/base.h"
-#include "runtime/cgroup.h"
 #include "runtime/command.h"
 #include "runtime/hook_points.h"
+#include "runtime/launch_cgroup.h"
 
 /* A state file that cannot be read must not make a container undeletable. */
 static int open_for_delete(struct container *c, const struct global *g, const char *id, bool lock,
@@ -52,7 +52,7 @@ static int delete_locked(const struct global *g, const char *id, bool force, str
 							    : container_status_name(status));
 	}
 	if (r >= 0)
-		r = cgroup_remove(&c.state, err);
+		r = launch_cgroup_remove(&c.state, err);
 	if (r >= 0)
 		r = container_remove(&c, err);
 	if (r >= 0)

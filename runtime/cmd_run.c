@@ -13,9 +13,9 @@
 
 #include "lib/base.h"
 #include "lib/cleanup.h"
-#include "runtime/cgroup.h"
 #include "runtime/command.h"
 #include "runtime/hook_points.h"
+#include "runtime/launch_cgroup.h"
 #include "runtime/launch.h"
 #include "runtime/launch_report.h"
 #include "runtime/log.h"
@@ -134,7 +134,7 @@ static void remove_own(struct container *c, const struct global *g, bool keep)
 	if (!keep && container_open(&again, g->root, c->id, true, &ignored) >= 0 &&
 		again.has_state && again.state.pid == c->state.pid &&
 		again.state.pid_start_ticks == c->state.pid_start_ticks &&
-		cgroup_remove(&again.state, &ignored) >= 0 &&
+		launch_cgroup_remove(&again.state, &ignored) >= 0 &&
 		container_remove(&again, &ignored) >= 0)
 		hook_points_deleted(&again);
 	container_release(&again);

@@ -16,12 +16,12 @@
 #include "runtime/files.h"
 #include "runtime/hook_points.h"
 #include "runtime/hooks.h"
+#include "runtime/launch_cgroup.h"
 #include "runtime/launch_config.h"
 #include "runtime/launch_report.h"
 #include "runtime/log.h"
 #include "runtime/pid_file.h"
 #include "runtime/sandbox.h"
-#include "runtime/vm_size.h"
 
 #define KEEP_WAIT_MS 10000
 
@@ -98,8 +98,8 @@ static int spawn(struct launch *l, struct vm_config *cfg, const struct container
 }
 
 /* What has to happen between the VMM's namespaces and its VM. */
-static int before_boot(
-	struct launch *l, const struct container_spec *spec, struct container *c, struct err *err)
+static int before_boot(struct launch *l, const struct global *g, const struct container_spec *spec,
+	struct container *c, struct err *err)
 {
 	int r = sandbox_prepared(l->turn_fd, l->signal_fd, err);
 
@@ -107,6 +107,9 @@ static int before_boot(
 		return launch_report_ready(l, err) < 0
 			       ? -err->errnum
 			       : err_plain(err, EPROTO, "coracle-vmm is early");
+	if (r < 0)
+		return r;
+	r = launch_cgroup_adopt(l, g, spec, c, err);
 	if (r < 0)
 		return r;
 	l->has_run_hooks = true;
@@ -169,7 +172,7 @@ void launch_undo(struct launch *l, struct container *c)
 		waitpid(l->pid, NULL, 0);
 		l->pid = 0;
 	}
-	cgroup_remove(&c->state, &ignored);
+	launch_cgroup_remove(&c->state, &ignored);
 	cgroup_undo(&l->cgroup);
 	cgroup_release(&l->cgroup);
 	if (c->dir_fd < 0)
@@ -177,20 +180,6 @@ void launch_undo(struct launch *l, struct container *c)
 	container_remove(c, &ignored);
 	if (l->has_run_hooks)
 		hook_points_deleted(c);
-}
-
-/* Noted once they are ours: what is in a container's groups is killed when it is deleted. */
-static int make_cgroup(
-	struct launch *l, const struct container_spec *spec, struct container *c, struct err *err)
-{
-	const struct vm_host host = vm_host();
-	int r = cgroup_plan(&l->cgroup, spec->cgroups_path, c->id, err);
-
-	c->state.memory_bytes = vm_size_memory(spec, &host);
-	if (r == 0)
-		r = cgroup_make(&l->cgroup, &spec->resources,
-			vm_size_host_memory(c->state.memory_bytes), err);
-	return r < 0 ? r : cgroup_note(&l->cgroup, &c->state, err);
 }
 
 static int boot(struct launch *l, const struct global *g, struct container_spec *spec,
@@ -206,7 +195,7 @@ static int boot(struct launch *l, const struct global *g, struct container_spec 
 		return r;
 	if (mkdirat(c->dir_fd, CONTAINER_SHARE, 0700) < 0)
 		return err_set(err, errno, "cannot make the share tree's mount point");
-	r = make_cgroup(l, spec, c, err);
+	r = launch_cgroup_make(l, g, spec, c, err);
 	if (r < 0)
 		return r;
 	r = share_make_mount_points(spec, err);
@@ -217,7 +206,7 @@ static int boot(struct launch *l, const struct global *g, struct container_spec 
 		r = spawn(l, &cfg, spec, c, err);
 	launch_config_release(&cfg);
 	if (r >= 0)
-		r = before_boot(l, spec, c, err);
+		r = before_boot(l, g, spec, c, err);
 	if (r < 0)
 		return r;
 	r = launch_report_ready(l, err);

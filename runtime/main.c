@@ -84,7 +84,7 @@ static int coracle(struct global *g, int argc, char **argv, struct err *err)
 			&g->log_format},
 		{"debug", 0, OPTION_FLAG, NULL, "more messages, also from the guest kernel",
 			&g->debug},
-		{"systemd-cgroup", 0, OPTION_FLAG, NULL, "accepted for engines",
+		{"systemd-cgroup", 0, OPTION_FLAG, NULL, "the cgroup is a unit of systemd",
 			&g->systemd_cgroup},
 		{"rootless", 0, OPTION_STRING, "BOOL", "accepted for engines", &rootless},
 		{"lenient", 0, OPTION_FLAG, NULL, "warn about unsupported fields, do not refuse",

@@ -68,7 +68,9 @@ static void test_features(void)
 		if (capability_number(json_object_get_string(json_object_array_get_idx(a, i))) !=
 			(int)i)
 			ok(false, "capability %zu", i);
-	ok(!json_object_get_boolean(at(at(l, "cgroup"), "v1")), "no cgroup v1");
+	ok(json_object_get_boolean(at(at(l, "cgroup"), "v1")), "cgroup v1");
+	ok(json_object_get_boolean(at(at(l, "cgroup"), "systemd")) == CORACLE_SYSTEMD,
+		"systemd as it was built");
 	ok(json_object_get_boolean(at(at(l, "cgroup"), "v2")), "cgroup v2");
 	test_seccomp(at(l, "seccomp"));
 	ok(!json_object_get_boolean(at(at(l, "apparmor"), "enabled")), "no AppArmor");

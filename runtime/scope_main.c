@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * coracle-scope: systemd's side of scope.h, org.freedesktop.systemd1(5) on the system bus. A program of
+ * its own, so that libsystemd and what it brings along is loaded where it is asked for only.
+ *
+ *	coracle-scope start UNIT SLICE PID MEMORY_MAX CPU_WEIGHT QUOTA_US PERIOD_US
+ *		a limit of 0: none; prints the unit's cgroup
+ *	coracle-scope stop UNIT
+ *
+ * Fails with status 1 and one line on standard output.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <systemd/sd-bus.h>
+
+#include "lib/base.h"
+#include "lib/cleanup.h"
+#include "lib/err.h"
+#include "lib/timeline.h"
+
+#define SERVICE     "org.freedesktop.systemd1"
+#define OBJECT      "/org/freedesktop/systemd1"
+#define MANAGER     SERVICE ".Manager"
+#define JOB_WAIT_MS 30000
+
+static void cleanup_bus(sd_bus **bus)
+{
+	sd_bus_flush_close_unref(*bus);
+}
+
+static void cleanup_message(sd_bus_message **m)
+{
+	sd_bus_message_unref(*m);
+}
+
+#define autobus __attribute__((cleanup(cleanup_bus)))
+#define automsg __attribute__((cleanup(cleanup_message)))
+
+/* The job that starts the unit: which one it is, and how it ended. */
+struct job {
+	char *path;                              /* NULL: not known yet */
+	char *result;                            /* NULL: under way */
+	char *ended_path[16], *ended_result[16]; /* jobs that ended before we knew ours */
+	unsigned n;
+};
+
+static int bus_error(struct err *err, int r, const sd_bus_error *e, const char *what)
+{
+	if (e && e->message)
+		return err_plain(err, -r, "%s: %s", what, e->message);
+	return err_set(err, -r, "%s", what);
+}
+
+static int job_removed(sd_bus_message *m, void *opaque, sd_bus_error *ignored)
+{
+	const char *path, *unit, *result;
+	struct job *job = opaque;
+	uint32_t id;
+
+	if (sd_bus_message_read(m, "uoss", &id, &path, &unit, &result) < 0)
+		return 0;
+	if (job->path && !strcmp(path, job->path) && !job->result) {
+		job->result = strdup(result);
+	} else if (!job->path && job->n < ARRAY_SIZE(job->ended_path)) {
+		job->ended_path[job->n] = strdup(path);
+		job->ended_result[job->n++] = strdup(result);
+	}
+	return 0;
+}
+
+static void job_release(struct job *job)
+{
+	free(job->path);
+	free(job->result);
+	for (unsigned i = 0; i < job->n; i++) {
+		free(job->ended_path[i]);
+		free(job->ended_result[i]);
+	}
+}
+
+static void job_is(struct job *job, const char *path)
+{
+	job->path = strdup(path);
+	for (unsigned i = 0; job->path && i < job->n; i++)
+		if (job->ended_path[i] && !strcmp(job->ended_path[i], path) && job->ended_result[i])
+			job->result = strdup(job->ended_result[i]);
+}
+
+struct request {
+	const char *unit, *slice;
+	uint32_t pid;
+	uint64_t memory_max, cpu_weight, quota_us, period_us; /* 0: none */
+};
+
+/* systemd writes these files itself, and again at every daemon-reload. */
+static int put_limits(sd_bus_message *m, const struct request *q)
+{
+	int r = 0;
+
+	if (q->memory_max)
+		r = sd_bus_message_append(m, "(sv)", "MemoryMax", "t", q->memory_max);
+	if (r >= 0 && q->cpu_weight)
+		r = sd_bus_message_append(m, "(sv)", "CPUWeight", "t", q->cpu_weight);
+	if (r >= 0 && q->quota_us && q->period_us) {
+		/* Per second, in whole per cents of a CPU, as systemd rounds. */
+		uint64_t percent = (q->quota_us * 100 + q->period_us - 1) / q->period_us;
+
+		r = sd_bus_message_append(m, "(sv)", "CPUQuotaPeriodUSec", "t", q->period_us);
+		if (r >= 0)
+			r = sd_bus_message_append(
+				m, "(sv)", "CPUQuotaPerSecUSec", "t", percent * 10000);
+	}
+	return r;
+}
+
+static int put_properties(sd_bus_message *m, const struct request *q)
+{
+	static const char *const on[] = {
+		"Delegate", "MemoryAccounting", "CPUAccounting", "IOAccounting", "TasksAccounting"};
+	int r = sd_bus_message_open_container(m, 'a', "(sv)");
+
+	if (r >= 0)
+		r = sd_bus_message_append(
+			m, "(sv)", "Description", "s", "sandbox of a container (coracle)");
+	if (r >= 0)
+		r = sd_bus_message_append(m, "(sv)", "Slice", "s", q->slice);
+	if (r >= 0)
+		r = sd_bus_message_append(m, "(sv)", "DefaultDependencies", "b", 0);
+	for (size_t i = 0; i < ARRAY_SIZE(on) && r >= 0; i++)
+		r = sd_bus_message_append(m, "(sv)", on[i], "b", 1);
+	if (r >= 0)
+		r = sd_bus_message_append(m, "(sv)", "PIDs", "au", 1, q->pid);
+	if (r >= 0)
+		r = put_limits(m, q);
+	return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+static int start_unit(sd_bus *bus, const struct request *q, struct job *job, struct err *err)
+{
+	automsg sd_bus_message *m = NULL, *reply = NULL;
+	sd_bus_error e = SD_BUS_ERROR_NULL;
+	const char *path;
+	int r = sd_bus_message_new_method_call(
+		bus, &m, SERVICE, OBJECT, MANAGER, "StartTransientUnit");
+
+	if (r >= 0)
+		r = sd_bus_message_append(m, "ss", q->unit, "replace");
+	if (r >= 0)
+		r = put_properties(m, q);
+	if (r >= 0)
+		r = sd_bus_message_append(m, "a(sa(sv))", 0);
+	if (r >= 0)
+		r = sd_bus_call(bus, m, 0, &e, &reply);
+	if (r >= 0)
+		r = sd_bus_message_read(reply, "o", &path);
+	if (r >= 0)
+		job_is(job, path);
+	if (r < 0) {
+		r = bus_error(err, r, &e, "cannot start the scope");
+		err_wrap(err, "unable to start unit '%s'", q->unit);
+	}
+	sd_bus_error_free(&e);
+	return r < 0 ? r : 0;
+}
+
+static int wait_job(sd_bus *bus, const struct job *job, const struct request *q, struct err *err)
+{
+	uint64_t deadline = timeline_now() + JOB_WAIT_MS * 1000000ull;
+
+	while (!job->result) {
+		uint64_t now = timeline_now();
+		int r = sd_bus_process(bus, NULL);
+
+		if (r > 0)
+			continue;
+		if (r >= 0 && now >= deadline)
+			return err_plain(
+				err, ETIMEDOUT, "systemd does not start unit '%s'", q->unit);
+		if (r >= 0)
+			r = sd_bus_wait(bus, (deadline - now) / 1000);
+		if (r < 0 && r != -EINTR)
+			return err_set(err, -r, "cannot wait for systemd");
+	}
+	if (strcmp(job->result, "done"))
+		return err_plain(err, EIO, "error creating systemd unit '%s': got '%s'", q->unit,
+			job->result);
+	return 0;
+}
+
+static int get_group(sd_bus *bus, const struct request *q, char **ret_group, struct err *err)
+{
+	sd_bus_error e = SD_BUS_ERROR_NULL;
+	autofree char *path = NULL;
+	int r = sd_bus_path_encode(OBJECT "/unit", q->unit, &path);
+
+	if (r >= 0)
+		r = sd_bus_get_property_string(
+			bus, SERVICE, path, SERVICE ".Scope", "ControlGroup", &e, ret_group);
+	if (r < 0)
+		r = bus_error(err, r, &e, "cannot ask systemd for the scope's cgroup");
+	sd_bus_error_free(&e);
+	return r < 0 ? r : 0;
+}
+
+static int reset_failed(sd_bus *bus, const char *unit)
+{
+	return sd_bus_call_method(
+		bus, SERVICE, OBJECT, MANAGER, "ResetFailedUnit", NULL, NULL, "s", unit);
+}
+
+static int start(const struct request *q, struct err *err)
+{
+	autobus sd_bus *bus = NULL;
+	autofree char *group = NULL;
+	struct job job = {0};
+	int r = sd_bus_open_system(&bus);
+
+	if (r < 0)
+		return err_set(err, -r, "cannot reach systemd on the system bus");
+	r = sd_bus_match_signal(
+		bus, NULL, SERVICE, OBJECT, MANAGER, "JobRemoved", job_removed, &job);
+	if (r < 0)
+		return err_set(err, -r, "cannot listen to systemd");
+	(void)reset_failed(bus, q->unit); /* what a crash left of the same name */
+	r = start_unit(bus, q, &job, err);
+	if (r == 0)
+		r = wait_job(bus, &job, q, err);
+	if (r == 0)
+		r = get_group(bus, q, &group, err);
+	job_release(&job);
+	if (r == 0)
+		printf("%s", group);
+	return r;
+}
+
+/* Its processes are gone, and perhaps it is, too. */
+static int stop(const char *unit, struct err *err)
+{
+	autobus sd_bus *bus = NULL;
+	int r = sd_bus_open_system(&bus);
+
+	if (r < 0)
+		return err_set(err, -r, "cannot reach systemd on the system bus");
+	(void)sd_bus_call_method(
+		bus, SERVICE, OBJECT, MANAGER, "StopUnit", NULL, NULL, "ss", unit, "replace");
+	(void)reset_failed(bus, unit);
+	return 0;
+}
+
+static uint64_t number(const char *s)
+{
+	return strtoull(s, NULL, 10);
+}
+
+int main(int argc, char **argv)
+{
+	struct err err = ERR_INIT;
+	int r;
+
+	if (argc == 9 && !strcmp(argv[1], "start")) {
+		struct request q = {
+			.unit = argv[2],
+			.slice = argv[3],
+			.pid = (uint32_t)number(argv[4]),
+			.memory_max = number(argv[5]),
+			.cpu_weight = number(argv[6]),
+			.quota_us = number(argv[7]),
+			.period_us = number(argv[8]),
+		};
+
+		r = start(&q, &err);
+	} else if (argc == 3 && !strcmp(argv[1], "stop")) {
+		r = stop(argv[2], &err);
+	} else {
+		r = err_plain(&err, EINVAL, "coracle-scope is for coracle --systemd-cgroup");
+	}
+	if (r < 0)
+		printf("%s", err.msg);
+	return r < 0;
+}
