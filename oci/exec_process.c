@@ -185,20 +185,16 @@ static void override_caps(
 	}
 }
 
-static int refuse(const char *option, const char *value, const char *why,
-	const struct spec_opts *opts, struct err *err)
+/* In the object, so that the same is made of them as of config.json's own. */
+static int override_labels(struct jnode *n, const struct exec_overrides *o, struct err *err)
 {
-	char msg[200];
+	bool ok = true;
 
-	if (!value || !*value)
-		return 0;
-	if (!opts->lenient)
-		return err_plain(
-			err, ENOTSUP, "%s: %s (use --lenient to go on without it)", option, why);
-	snprintf(msg, sizeof(msg), "%s: %s", option, why);
-	if (opts->warn)
-		opts->warn(opts->warn_arg, msg);
-	return 0;
+	if (o->apparmor && *o->apparmor)
+		jput_str(n->obj, "apparmorProfile", o->apparmor, &ok);
+	if (o->label && *o->label)
+		jput_str(n->obj, "selinuxLabel", o->label, &ok);
+	return ok ? 0 : no_memory(err);
 }
 
 static int override(struct exec_process *p, const struct exec_overrides *o,
@@ -206,11 +202,7 @@ static int override(struct exec_process *p, const struct exec_overrides *o,
 {
 	int r;
 
-	if ((r = refuse(
-		     "--apparmor", o->apparmor, "the guest kernel has no AppArmor", opts, err)) ||
-		(r = refuse("--process-label", o->label, "the guest kernel has no SELinux", opts,
-			 err)) ||
-		(r = override_args(p, o, err)) || (r = override_env(p, o, err)) ||
+	if ((r = override_args(p, o, err)) || (r = override_env(p, o, err)) ||
 		(r = override_cwd(p, o, err)) || (r = override_user(p, o, err)) ||
 		(r = override_gids(p, o, err)))
 		return r;
@@ -239,7 +231,11 @@ int exec_process_from_bundle(struct exec_process *ret_p, int bundle_fd,
 	root = jdoc_root(&ret_p->doc);
 	if (!jnode_member(&root, "process", &n))
 		return jnode_err(&root, err, "process is missing");
-	r = translate(ret_p, &n, opts, err);
+	r = jnode_want_object(&n, err);
+	if (!r)
+		r = override_labels(&n, o, err);
+	if (!r)
+		r = translate(ret_p, &n, opts, err);
 	return r ? r : override(ret_p, o, opts, err);
 }
 

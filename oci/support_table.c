@@ -41,7 +41,7 @@ const struct field support_table[] = {
 	{"mounts[].gidMappings[].size", R, false, ""},
 
 	{"process", B, false, "required"},
-	{"process.terminal", H, false, "refused where the command cannot provide a terminal"},
+	{"process.terminal", B, false, "a pty in the guest, carried by the caller's terminal or --console-socket's"},
 	{"process.consoleSize", G, false, "ignored without terminal, as the spec says"},
 	{"process.consoleSize.height", G, false, "0 to 65535"},
 	{"process.consoleSize.width", G, false, "0 to 65535"},

@@ -185,10 +185,15 @@ static void test_bundle_wrong(void)
 	for (size_t i = 0; i < ARRAY_SIZE(bad_users); i++)
 		bundle_refuses(&(struct exec_overrides){.args = {args, 1}, .user = bad_users[i]},
 			"as int for");
+	eq_int(from_bundle(&p,
+		       &(struct exec_overrides){.args = {args, 1}, .apparmor = "unconfined"},
+		       &strict, &err),
+		0, "no confinement asked for");
+	exec_process_release(&p);
 	eq_int(from_bundle(&p, &(struct exec_overrides){.args = {args, 1}, .label = "x"}, &lenient,
 		       &err),
 		0, "lenient");
-	ok(strstr(warnings, "--process-label"), "warned of %s", "--process-label");
+	ok(strstr(warnings, "selinuxLabel"), "warned of %s", "selinuxLabel");
 	exec_process_release(&p);
 }
 
