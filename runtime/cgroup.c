@@ -154,7 +154,7 @@ int cgroup_make(
 		r = make_dir(cg, &cg->dir[i], res->n_host > 0, err);
 	if (r == 0 && cg->n == 1 && cg->dir[0].skipped)
 		cgroup_release(cg);
-	if (r == 0 && !cg->n && res->n_host && cg->asked)
+	if (r == 0 && !cg->n && (res->n_host || cg->asked))
 		r = err_plain(err, ENOENT, "no cgroup file system at " CGROUP_MOUNT);
 	if (r == 0)
 		r = cgroup_write(cg, res->host, res->n_host, memory_max, err);

@@ -205,8 +205,18 @@ static void test_refused(void)
 {
 	char *plain = strdup("/tmp/test_cgroup_plain");
 	struct cstate state = {.cgroups = {plain}, .n_cgroups = 1};
+	struct resources none = {0};
 	struct cgroup cg;
 
+	err = (struct err)ERR_INIT;
+	cg = (struct cgroup){0};
+	eq_int(cgroup_make(&cg, &none, 0, &err), 0, "no cgroups, and nobody asks for any");
+	cg.asked = true;
+	eq_int(cgroup_make(&cg, &none, 0, &err), -ENOENT, "a path, and no cgroups");
+	has_str(err.msg, "unable to apply cgroup configuration: no cgroup file system");
+	cg.asked = false;
+	none.n_host = 1;
+	eq_int(cgroup_make(&cg, &none, 0, &err), -ENOENT, "a limit, and no cgroups");
 	err = (struct err)ERR_INIT;
 	eq_int(cgroup_plan(&cg, "/", "id", &err), -EINVAL, "the root group");
 	has_str(err.msg, "'/' is the root cgroup");
