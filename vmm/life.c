@@ -270,10 +270,15 @@ void life_fail(struct life *l, uint32_t status, const struct err *err, bool with
 	}
 }
 
-/* When it is answered, the drains of exec'd processes have been: their proxies know the status. */
-static void drain_all(struct life *l)
+/* Of the first process's streams. Those of exec'd processes are drained slot by slot. */
+static void drain_stdio(struct life *l)
 {
-	struct vsock_cmd cmd = {.type = VSOCK_CMD_DRAIN, .id = ++l->next_id};
+	struct vsock_cmd cmd = {
+		.type = VSOCK_CMD_DRAIN,
+		.port = PROTO_PORT_STDIN,
+		.count = PROTO_PORT_STDERR - PROTO_PORT_STDIN + 1,
+		.id = ++l->next_id,
+	};
 	int r = send_fds(l->vsock_fd, &cmd, sizeof(cmd), NULL, 0);
 
 	l->drain_id = cmd.id;
@@ -298,7 +303,7 @@ static void vsock_room(struct life *l)
 	life_watch_vsock(l, false);
 	life_exec_vsock_room(l);
 	if (l->drain_due && !l->vsock_full)
-		drain_all(l);
+		drain_stdio(l);
 }
 
 void life_drain(struct life *l, uint32_t status)
@@ -309,7 +314,7 @@ void life_drain(struct life *l, uint32_t status)
 	/* All the guest sent is in the device's hands: EXITED came through the same queue after it.
 	 */
 	vcpus_hold(l->vcpus);
-	drain_all(l);
+	drain_stdio(l);
 }
 
 /* Events */
@@ -346,6 +351,18 @@ static void vm_died(struct life *l)
 	life_fail(l, 0, &err, true);
 }
 
+/* A reader of the container's output that sleeps keeps the VM, until SIGKILL; one of an exec'd process's must
+ * not: it has LIFE_EXECS_MS. */
+static void end_if_drained(struct life *l)
+{
+	if (l->ended || !l->drained)
+		return;
+	if (life_exec_unwritten(l))
+		life_set_deadline(l, DEADLINE_EXECS, LIFE_EXECS_MS);
+	else
+		life_end(l, l->status);
+}
+
 static void read_vsock(struct life *l)
 {
 	struct err err = ERR_INIT;
@@ -357,7 +374,8 @@ static void read_vsock(struct life *l)
 	if (n == sizeof(reply)) {
 		if (!life_exec_vsock(l, &reply) && l->state == LIFE_DRAINING &&
 			reply.id == l->drain_id)
-			life_end(l, l->status);
+			l->drained = true;
+		end_if_drained(l);
 		return;
 	}
 	if (l->state == LIFE_DRAINING) {
@@ -464,6 +482,7 @@ static void expired(struct life *l, enum life_deadline d)
 	case DEADLINE_KILL:
 		life_end(l, l->state == LIFE_DRAINING ? l->status : 128 + SIGKILL);
 		break;
+	case DEADLINE_EXECS: life_end(l, l->status); break;
 	case DEADLINE_LAST_WORDS:
 		err_plain(&err, EPIPE, "coracle-init closed its control channel");
 		life_fail(l, 0, &err, true);

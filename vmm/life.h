@@ -34,6 +34,7 @@
 #include "vmm/vcpu.h"
 
 #define LIFE_KILL_GRACE_MS 1000
+#define LIFE_EXECS_MS      1000  /* for readers of exec'd processes' output after the end */
 #define LIFE_LAST_WORDS_MS 1000  /* from the control channel's end to the panic that explains it */
 #define LIFE_ANSWER_MS     10000 /* for a SIGNAL to be SIGNALED */
 #define LIFE_START_MS      60000 /* for START to be STARTED or FAILED */
@@ -46,7 +47,7 @@ enum life_state {
 	LIFE_CREATED,   /* waiting for the user's START */
 	LIFE_STARTING,  /* waiting for STARTED */
 	LIFE_RUNNING,   /* waiting for EXITED */
-	LIFE_DRAINING,  /* waiting for the last bytes of standard output to be written */
+	LIFE_DRAINING,  /* waiting for the last bytes of output to be written */
 };
 
 enum life_deadline {
@@ -54,6 +55,7 @@ enum life_deadline {
 	DEADLINE_START,
 	DEADLINE_KILL,
 	DEADLINE_LAST_WORDS,
+	DEADLINE_EXECS,
 	DEADLINE_FAULTS,
 	DEADLINES
 };
@@ -83,6 +85,7 @@ struct life {
 	bool vsock_full;
 	bool paused;    /* the vCPUs are held: the guest answers nothing, and is not expected to */
 	bool size_due;  /* the terminal's size is not sent yet */
+	bool drained;   /* DRAINING: the first process's output is written */
 	bool drain_due; /* life_drain()'s command is not sent yet */
 	uint32_t start_ms;   /* LIFE_START_MS; tests have less time */
 	uint32_t status;     /* while draining: the container's; once ended: the VMM's */

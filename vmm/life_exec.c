@@ -79,12 +79,6 @@ void life_exec_init(struct life *l)
 	}
 }
 
-static void close_streams(struct exec_slot *e)
-{
-	for (unsigned p = 0; p < PROTO_EXEC_PORTS; p++)
-		close_fd(&e->fd[p]);
-}
-
 /* The proxy's connection */
 
 static int watch_conn(struct life *l, struct exec_slot *e, uint32_t events)
@@ -109,13 +103,6 @@ static void tell_last(struct life *l, struct exec_slot *e, struct ctl_reply *rep
 		return;
 	(void)tell(l, e, reply);
 	close_fd(&e->conn_fd);
-}
-
-static void tell_status(struct life *l, struct exec_slot *e, uint32_t status)
-{
-	struct ctl_reply reply = {.exit_status = status};
-
-	tell_last(l, e, &reply);
 }
 
 /* Commands to the vsock device. A slot has at most one under way: their number is bounded. */
@@ -490,14 +477,17 @@ static void bound(struct life *l, struct exec_slot *e, int errnum)
 	}
 	life_answer(&reply, errnum, "cannot open vsock port %u to the guest: %s",
 		e->first_port + e->port, strerror(errnum));
-	close_streams(e);
+	for (unsigned p = 0; p < PROTO_EXEC_PORTS; p++)
+		close_fd(&e->fd[p]);
 	tell_last(l, e, &reply);
 	enter(l, e, EXEC_UNBINDING);
 }
 
 static void drained(struct life *l, struct exec_slot *e)
 {
-	tell_status(l, e, e->status);
+	struct ctl_reply reply = {.exit_status = e->status};
+
+	tell_last(l, e, &reply);
 	if (e->closed)
 		enter(l, e, EXEC_FLUSHING);
 	else
@@ -522,6 +512,15 @@ bool life_exec_vsock(struct life *l, const struct vsock_cmd_reply *r)
 	default: BUG_ON(true); /* no command is under way in the others */
 	}
 	return true;
+}
+
+bool life_exec_unwritten(const struct life *l)
+{
+	for (unsigned i = 0; l->execs.n && i < PROTO_EXECS_MAX; i++)
+		if (l->execs.slot[i].state == EXEC_DRAINING ||
+			l->execs.slot[i].state == EXEC_FLUSHING)
+			return true;
+	return false;
 }
 
 void life_exec_vsock_room(struct life *l)

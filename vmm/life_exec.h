@@ -70,6 +70,7 @@ bool life_exec_frame(struct life *l, const struct proto_frame *f);
 /* Its proxy's connection is ready. */
 void life_exec_conn(struct life *l, uint32_t slot, uint32_t events);
 bool life_exec_vsock(struct life *l, const struct vsock_cmd_reply *r); /* false: not for us */
+bool life_exec_unwritten(const struct life *l);                        /* output is waited for */
 /* The guest, the vsock device, takes messages again. */
 void life_exec_guest_room(struct life *l);
 void life_exec_vsock_room(struct life *l);

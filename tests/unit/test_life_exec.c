@@ -659,6 +659,7 @@ static void test_end(void)
 	struct proto_exec m;
 	struct world w;
 	uint32_t id;
+	uint64_t t;
 
 	begin(&w);
 	run_one(&w, &running);
@@ -667,8 +668,11 @@ static void test_end(void)
 	m = heard_exec(&w);
 	dev_hold(VSOCK_CMD_DRAIN);
 	say_exited(&w, id, 5);
+	t = timeline_now();
 	guest_exited(&w, 0);
 	end(&w);
+	ok(timeline_now() - t >= LIFE_EXECS_MS * 1000000ull && timeline_now() - t < 15000000000ull,
+		"a reader of an exec'd process's output that sleeps has a second");
 	r = ctl_answer(running);
 	ok(!r.errnum && r.exit_status == 137 && r.phase == VM_STOPPED,
 		"the container ends: 137 for one that was running");
@@ -680,6 +684,19 @@ static void test_end(void)
 	close(running);
 	close(draining);
 	close(asked);
+
+	begin(&w);
+	id = run_one(&w, &draining);
+	dev_hold(VSOCK_CMD_DRAIN);
+	say_exited(&w, id, 6);
+	say_closed(&w, id);
+	guest_exited(&w, 0);
+	dev_release(&w, 1);
+	eq_int(end(&w), 0, "one that reads");
+	r = ctl_answer(draining);
+	ok(!r.errnum && r.exit_status == 6, "has all of it");
+	eq_int(dev.drains, 2, "with what its children wrote");
+	close(draining);
 
 	begin(&w);
 	run_one(&w, &running);
