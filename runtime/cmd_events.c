@@ -14,8 +14,9 @@
 #include "runtime/duration.h"
 #include "runtime/log.h"
 
-#define NS_PER_MS 1000000u
-#define OOMS_MAX  1024u /* lines for one message: the count is the guest's */
+#define NS_PER_MS   1000000u
+#define END_WAIT_MS 2000
+#define OOMS_MAX    1024u /* lines for one message: the count is the guest's */
 
 static int print_event(struct json_object *o, struct err *err)
 {
@@ -51,13 +52,23 @@ static int print_ooms(const struct container *c, int sock, struct err *err)
 	return r;
 }
 
-/* As runc: figures that cannot be had this time, in a paused container for example, are no reason to end. */
-static int print_stats_again(const struct container *c, struct err *err)
+/* A VMM that ends closes its connections at about the same time. */
+static bool ends(int sock)
+{
+	struct pollfd pfd = {.fd = sock, .events = POLLIN};
+
+	return poll(&pfd, 1, END_WAIT_MS) > 0 && pfd.revents & POLLHUP;
+}
+
+/* As runc: figures that cannot be had this time are no reason to end. 1: the container has ended. */
+static int print_stats_again(const struct container *c, int sock, struct err *err)
 {
 	int r = print_stats(c, err);
 
-	if (r >= 0 || ferror(stdout) || container_status(c) == CONTAINER_STOPPED)
+	if (r >= 0 || ferror(stdout))
 		return r;
+	if (ends(sock))
+		return 1;
 	log_msg(LOG_LEVEL_WARNING, "%s", err->msg);
 	*err = (struct err)ERR_INIT;
 	return 0;
@@ -82,7 +93,9 @@ static int follow(const struct container *c, uint64_t interval_ns, struct err *e
 		if (n > 0) {
 			r = print_ooms(c, sock, err);
 		} else if (timeline_now() >= next) {
-			r = container_status(c) == CONTAINER_PAUSED ? 0 : print_stats_again(c, err);
+			r = container_status(c) == CONTAINER_PAUSED
+				    ? 0
+				    : print_stats_again(c, sock, err);
 			next = timeline_now() + interval_ns;
 		}
 	}
