@@ -193,11 +193,13 @@ static void push(struct life *l, struct exec_slot *e)
 	uint32_t id = htole32(id_of(l, e));
 	struct proto_exec exec = {
 		.id = id, .port = htole32(e->first_port), .flags = htole32(e->flags)};
+	struct proto_signal sig = {.signo = htole32(e->signo), .process = id};
 	struct proto_signal kill = {.signo = htole32(SIGKILL), .process = id};
 	struct proto_resize size = {
 		.process = id, .rows = htole16(e->rows), .cols = htole16(e->cols)};
 
 	if (send_due(l, &e->exec_due, PROTO_EXEC, &exec, sizeof(exec)) &&
+		send_due(l, &e->signal_due, PROTO_SIGNAL, &sig, sizeof(sig)) &&
 		send_due(l, &e->kill_due, PROTO_SIGNAL, &kill, sizeof(kill)))
 		send_due(l, &e->resize_due, PROTO_RESIZE, &size, sizeof(size));
 }
@@ -328,8 +330,6 @@ bool life_exec_request(struct life *l, int *conn_fd, const struct ctl_request *r
 /* What the proxy says: a signal, or a size. False: neither. */
 static bool serve(struct life *l, struct exec_slot *e, const struct ctl_request *req)
 {
-	struct proto_signal m = {.signo = htole32(req->arg), .process = htole32(id_of(l, e))};
-
 	if (req->version != CTL_VERSION || req->flags)
 		return false;
 	if (req->type == CTL_RESIZE && e->flags & GPROC_TERMINAL) {
@@ -341,8 +341,9 @@ static bool serve(struct life *l, struct exec_slot *e, const struct ctl_request 
 	}
 	if (req->type != CTL_SIGNAL || !req->arg || req->arg > SIGNAL_MAX)
 		return false;
-	/* Never EAGAIN: the connection is not read while the guest is not. */
-	(void)life_send(l, PROTO_SIGNAL, &m, sizeof(m));
+	e->signo = (uint8_t)req->arg;
+	e->signal_due = true; /* if it stays so, the connection is not read: the guest is full */
+	push(l, e);
 	return true;
 }
 

@@ -35,13 +35,15 @@ enum exec_state {
 };
 
 struct exec_slot {
-	uint8_t state;       /* enum exec_state */
-	uint8_t port;        /* BINDING: enum proto_exec_port that was asked for last */
-	bool closed;         /* CLOSED came early, while DRAINING */
-	bool cmd_due;        /* the command of the state is not sent yet */
-	bool exec_due;       /* EXEC itself is not sent yet */
-	bool kill_due;       /* SIGKILL for it is not sent yet */
-	bool resize_due;     /* nor RESIZE */
+	uint8_t state;   /* enum exec_state */
+	uint8_t port;    /* BINDING: enum proto_exec_port that was asked for last */
+	bool closed;     /* CLOSED came early, while DRAINING */
+	bool cmd_due;    /* the command of the state is not sent yet */
+	bool exec_due;   /* EXEC itself is not sent yet */
+	bool signal_due; /* the proxy's signal is not sent yet; no other is read before */
+	bool kill_due;   /* SIGKILL for it is not sent yet */
+	bool resize_due; /* nor RESIZE */
+	uint8_t signo;
 	uint16_t rows, cols; /* what to send then */
 	uint32_t generation; /* of the slot: an old id never means a new process */
 	uint32_t first_port;
