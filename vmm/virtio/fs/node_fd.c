@@ -275,9 +275,12 @@ static bool close_idle(struct fs_nodes *t, struct fs_node *n, bool dirs)
 
 uint32_t fs_nodes_trim(struct fs_nodes *t, uint32_t keep, bool dirs)
 {
-	uint32_t steps = TRIM_STEPS, closed = 0;
+	uint32_t steps, closed = 0;
 
 	keep -= MIN(keep / 2, TRIM_SPARE);
+	pthread_mutex_lock(&t->lock);
+	steps = MIN(TRIM_STEPS, 2 * t->open_fds); /* the second time round, none is recent */
+	pthread_mutex_unlock(&t->lock);
 	for (;;) {
 		struct fs_node *n = NULL;
 
