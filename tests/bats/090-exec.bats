@@ -184,7 +184,7 @@ gone() { [[ ! -d /proc/$1 ]]; }
 	[[ $(wc -l <"$BATS_TEST_TMPDIR/pid.a") == 0 ]]
 	run ls -l "/proc/$pid/fd" "/proc/$pid/cwd"
 	echo "$output"
-	[[ $output != *leak* && $output != *out.a* && $output == *"/dev/null"* && $output == *"cwd -> /" ]]
+	[[ $output != *leak* && $output != *out.a* && $output == *"/dev/null"* && $output == *"cwd -> /"$'\n'* ]]
 	[[ $(ps -o sid= -p "$pid") -eq $pid ]]
 	wait_end "$pid"
 	[[ $(cat "$out") == $'out\nerr\nlate' ]]
@@ -321,7 +321,7 @@ gone() { [[ ! -d /proc/$1 ]]; }
 			<"$BATS_TEST_TMPDIR/go" >"$BATS_TEST_TMPDIR/n.$i" 2>"$BATS_TEST_TMPDIR/e.$i" 9>&- &
 		pids[i]=$!
 	done
-	until_true 300 eval '(($(coracle ps --format json "$id" | jq length) == 201))' || {
+	until_true 1200 eval '(($(coracle ps --format json "$id" | jq length) == 201))' || {
 		coracle ps --format json "$id" | jq length
 		cat "$BATS_TEST_TMPDIR"/e.* | sort | uniq -c
 		return 1
