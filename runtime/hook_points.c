@@ -22,7 +22,8 @@ int hook_points_create(
 {
 	autofree char *state = hooks_state(&c->state, container_status_name(CONTAINER_CREATING));
 	autofree char *rootfs = NULL;
-	struct hook_env env = {.dir = c->state.bundle, .signal_fd = signal_fd};
+	struct hook_env env = {
+		.dir = c->state.bundle, .watch = c->state.pid, .signal_fd = signal_fd};
 	int r;
 
 	if (!state || asprintf(&rootfs, "/proc/%d/cwd/" SPEC_SHARE_ROOT, c->state.pid) < 0)

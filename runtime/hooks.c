@@ -25,11 +25,11 @@
 #define FIRST_FREE 10  /* descriptors from here on are not 0 to 3 */
 #define REPORT_FD  3   /* where the child says why it could not execute */
 
-enum { WAIT_END, WAIT_OUT, WAIT_ERR, WAIT_TIMER, WAITS };
+enum { WAIT_END, WAIT_OUT, WAIT_ERR, WAIT_TIMER, WAIT_VMM, WAITS };
 
 struct running {
 	pid_t pid;
-	int fd[WAITS];                    /* pidfd, read ends of standard output and error, timer */
+	int fd[WAITS]; /* pidfd, read ends of standard output and error, timer, the VMM's pidfd */
 	char text[WAITS][OUTPUT_MAX + 1]; /* of the two streams */
 	size_t len[WAITS];
 	int status;
@@ -192,10 +192,15 @@ static void collect(struct running *p, int i)
 	}
 }
 
-static int arm(struct running *p, uint32_t timeout_s, int epfd)
+static int arm(struct running *p, uint32_t timeout_s, pid_t watch, int epfd)
 {
 	struct itimerspec when = {.it_value.tv_sec = timeout_s};
 
+	if (watch > 0) {
+		p->fd[WAIT_VMM] = (int)syscall(SYS_pidfd_open, watch, 0);
+		if (p->fd[WAIT_VMM] < 0)
+			return -errno;
+	}
 	if (timeout_s) {
 		p->fd[WAIT_TIMER] = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
 		if (p->fd[WAIT_TIMER] < 0 || timerfd_settime(p->fd[WAIT_TIMER], 0, &when, NULL) < 0)
@@ -227,6 +232,8 @@ static int wait_end(
 			if (ev[i].data.u32 == WAIT_TIMER)
 				return err_plain(err, ETIMEDOUT,
 					"hook ran past specified timeout of %u.0s", h->timeout_s);
+			if (ev[i].data.u32 == WAIT_VMM)
+				return err_plain(err, ECANCELED, "coracle-vmm was ended meanwhile");
 			if (ev[i].data.u32 == WAIT_END)
 				over = true;
 			else
@@ -274,7 +281,7 @@ static int judge(struct running *p, struct err *err)
 static int run_one(
 	const struct ghook *h, const char *state, const struct hook_env *env, struct err *err)
 {
-	struct running p = {.fd = {-1, -1, -1, -1}};
+	struct running p = {.fd = {-1, -1, -1, -1, -1}};
 	/* A file, not a pipe: a hook that does not read, or reads late, holds up nobody. */
 	autofd int in_fd = memfd_with("state", state, strlen(state), 1);
 	autofd int epfd = epoll_create1(EPOLL_CLOEXEC);
@@ -287,7 +294,7 @@ static int run_one(
 		release(&p);
 		return err_set(err, -r, "%s", h->path);
 	}
-	r = arm(&p, h->timeout_s, epfd);
+	r = arm(&p, h->timeout_s, env->watch, epfd);
 	if (r < 0)
 		r = err_set(err, -r, "cannot wait for it");
 	else

@@ -18,7 +18,8 @@
 struct hook_env {
 	const char *dir; /* working directory; one that is not there is passed over. NULL: ours */
 	pid_t enter;     /* > 0: run in that process's mount, network, ipc and uts namespaces */
-	int signal_fd;   /* of signals_open(): interrupts; -1: none */
+	pid_t watch; /* > 0: the end of that process (the VMM's) ends the hook: nobody needs it then */
+	int signal_fd; /* of signals_open(): interrupts; -1: none */
 };
 
 /* In order; the first failure ends it: "error running prestart hook #1: exit status 1, stdout: ,

@@ -189,17 +189,35 @@ in_background() { "$@" >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err" </dev/
 	left_nothing
 }
 
-@test "create that is told to end while a hook runs ends the hook and leaves nothing" {
+# blocked_create: a create whose hook does not end by itself; $pid is its command's.
+blocked_create() {
 	prepare true
 	add_hook createRuntime "echo \$\$ >$log; exec sleep 986"
 	note poststop
-	coracle create --bundle "$bundle" "$id" >/dev/null 2>"$log.err" </dev/null &
-	local pid=$!
-	until_true 20 test -s "$log"
-	kill -TERM $pid
-	run wait $pid
-	((status == 143))
+	"$CORACLE_BIN" --root "$root" create --bundle "$bundle" "$id" >/dev/null 2>"$log.err" </dev/null 3>&- &
+	pid=$!
+	until_true 60 test -s "$log"
+}
+
+nothing_is_left() {
 	if pgrep -f "sleep 986"; then return 1; fi
-	grep "poststop" "$log"
+	grep "poststop stopped false" "$log"
 	left_nothing
+}
+
+@test "create that is told to end while a hook runs ends the hook and leaves nothing" {
+	blocked_create
+	kill -TERM $pid
+	status=0
+	wait $pid || status=$?
+	((status == 143))
+	nothing_is_left
+}
+
+@test "delete --force ends a create whose hook does not end" {
+	blocked_create
+	coracle delete --force "$id"
+	wait $pid && return 1
+	grep "error running createRuntime hook #0: coracle-vmm was ended meanwhile" "$log.err"
+	nothing_is_left
 }

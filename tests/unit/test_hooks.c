@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/base.h"
@@ -193,6 +194,29 @@ static void test_interrupted(void)
 	close_fd(&env.signal_fd);
 }
 
+static void test_watched(void)
+{
+	const char *argv[4] = {NULL};
+	struct ghook h = shell("kill -9 $WATCHED; sleep 30", argv, 0);
+	struct hook_list list = {1, &h};
+	struct hook_env env = {.signal_fd = -1};
+	struct err err = ERR_INIT;
+	char var[32];
+	const char *vars[] = {var, NULL};
+
+	env.watch = fork();
+	if (env.watch == 0) {
+		pause();
+		_exit(0);
+	}
+	snprintf(var, sizeof(var), "WATCHED=%d", env.watch);
+	h.env = (struct gstrv){1, vars};
+	eq_int(hooks_run(&list, HOOK_CREATE_RUNTIME, state_text, &env, &err), -ECANCELED,
+		"a VMM that is killed ends the hook");
+	has_str(err.msg, "hook #0: coracle-vmm was ended meanwhile");
+	ok(waitpid(env.watch, NULL, 0) == env.watch, "its process is left to its parent");
+}
+
 static void test_namespaces(void)
 {
 	struct ghook h = {.path = "/bin/true"};
@@ -242,6 +266,7 @@ int main(void)
 	test_failures();
 	test_order();
 	test_interrupted();
+	test_watched();
 	test_namespaces();
 	test_state();
 	{
