@@ -214,9 +214,10 @@ static int timeout_ms(const struct agent *a)
 
 	if (a->more_frames || a->more_dead)
 		return 0;
-	if (!first_done(&a->first) || now >= a->linger_end)
+	if (!first_done(&a->first) || execs_none())
 		return -1;
-	return (int)((a->linger_end - now) / 1000000) + 1;
+	/* Past it since settle() looked: again, soon. */
+	return now >= a->linger_end ? 10 : (int)((a->linger_end - now) / 1000000) + 1;
 }
 
 static void loop(struct agent *a)

@@ -23,10 +23,10 @@ enum ctl_type {
 	CTL_START,     /* answered once execve succeeded or failed in the guest */
 	CTL_SIGNAL,    /* arg: signal number; answered once it was delivered */
 	CTL_TIMELINE,  /* answered with struct ctl_timeline_reply */
-	CTL_KEEP,      /* the command that made the container has noted it: the VMM may outlive it. Until then
+	CTL_KEEP, /* the command that made the container has noted it: the VMM may outlive it. Until then
 			  that command's death is the VMM's. EAGAIN before VM_CREATED */
-	CTL_EXEC,      /* runs a further process: see below */
-	CTL_RESIZE,    /* arg: rows << 16 | cols of the container's terminal */
+	CTL_EXEC,   /* runs a further process: see below */
+	CTL_RESIZE, /* arg: rows << 16 | cols of the container's terminal */
 	CTL_PAUSE,
 	CTL_RESUME,
 	CTL_ASK, /* arg: enum proto_question; UPDATE's payload comes in a sealed memfd; see below */

@@ -84,7 +84,13 @@ static int override_env(struct exec_process *p, const struct exec_overrides *o, 
 			return err_plain(err, EINVAL, "--env: expected NAME=VALUE, got '%.100s'",
 				o->env.v[i]);
 	}
-	return o->env.n ? append(p, &p->proc.env, &o->env, "--env", err) : 0;
+	if (o->env.n) {
+		int r = append(p, &p->proc.env, &o->env, "--env", err);
+
+		if (r < 0)
+			return r;
+	}
+	return process_env_last(&p->arena, &p->proc.env) < 0 ? no_memory(err) : 0;
 }
 
 static int override_cwd(struct exec_process *p, const struct exec_overrides *o, struct err *err)

@@ -239,15 +239,13 @@ static int by_name(const void *pa, const void *pb)
 	return a->index < b->index ? -1 : 1;
 }
 
-/* Of variables with one name only the last stays, at its place, as in runc. Given both, most programs would
- * take the first. */
-static int drop_overridden(struct spec_ctx *c, struct gstrv *env)
+int process_env_last(struct arena *arena, struct gstrv *env)
 {
-	struct env_ref *ref = arena_alloc(c->arena, env->n, sizeof(*ref));
+	struct env_ref *ref = arena_alloc(arena, env->n, sizeof(*ref));
 	uint32_t kept = 0;
 
 	if (!ref)
-		return spec_nomem(c);
+		return -ENOMEM;
 	for (uint32_t i = 0; i < env->n; i++)
 		ref[i] = (struct env_ref){env->v[i], strcspn(env->v[i], "="), i};
 	qsort(ref, env->n, sizeof(*ref), by_name);
@@ -258,6 +256,8 @@ static int drop_overridden(struct spec_ctx *c, struct gstrv *env)
 	for (uint32_t i = 0; i < env->n; i++)
 		if (env->v[i])
 			env->v[kept++] = env->v[i];
+	if (kept < env->n)
+		env->v[kept] = NULL;
 	env->n = kept;
 	return 0;
 }
@@ -277,7 +277,7 @@ static int parse_env(struct spec_ctx *c, const struct jnode *n, struct gproc *p)
 			return jnode_err(
 				&item, c->err, "expected NAME=VALUE, got '%.100s'", p->env.v[i]);
 	}
-	return drop_overridden(c, &p->env);
+	return process_env_last(c->arena, &p->env) < 0 ? spec_nomem(c) : 0;
 }
 
 static int parse_console(struct spec_ctx *c, const struct jnode *n, struct gproc *p)

@@ -11,6 +11,10 @@
 /* n: the process object. Missing capabilities mean none at all, as in runc. */
 int spec_process(struct spec_ctx *c, const struct jnode *n, struct gproc *ret_p);
 
+/* Of variables with one name only the last stays, at its place, as in runc: given both, most programs would
+ * take the first. 0 or -ENOMEM. */
+int process_env_last(struct arena *arena, struct gstrv *env);
+
 /* Number of RLIMIT_<name>, or -1. */
 int rlimit_number(const char *name);
 

@@ -41,7 +41,8 @@ const struct field support_table[] = {
 	{"mounts[].gidMappings[].size", R, false, ""},
 
 	{"process", B, false, "required"},
-	{"process.terminal", B, false, "a pty in the guest, carried by the caller's terminal or --console-socket's"},
+	{"process.terminal", B, false,
+		"a pty in the guest, carried by the caller's terminal or --console-socket's"},
 	{"process.consoleSize", G, false, "ignored without terminal, as the spec says"},
 	{"process.consoleSize.height", G, false, "0 to 65535"},
 	{"process.consoleSize.width", G, false, "0 to 65535"},
@@ -59,7 +60,9 @@ const struct field support_table[] = {
 	{"process.rlimits[].type", G, false, "the names of getrlimit(2)"},
 	{"process.rlimits[].soft", G, false, "not above hard"},
 	{"process.rlimits[].hard", G, false, "2^64-1 is unlimited"},
-	{"process.apparmorProfile", W, false, "the guest kernel has no AppArmor: engines' own default profiles are a warning, others refused"},
+	{"process.apparmorProfile", W, false,
+		"the guest kernel has no AppArmor: engines' own default profiles are a warning, "
+		"others refused"},
 	{"process.capabilities", G, false,
 		"unknown names are ignored with a warning; missing: no capability"},
 	{"process.capabilities.bounding", G, false, ""},
@@ -72,19 +75,24 @@ const struct field support_table[] = {
 	{"process.oomScoreAdj", G, false, "-1000 to 1000"},
 	{"process.scheduler", G, false, "sched_setattr(2) before execve"},
 	{"process.scheduler.policy", G, false, "the names of sched(7); Linux has no SCHED_ISO"},
-	{"process.scheduler.nice", G, false, "-20 to 19, of effect with SCHED_OTHER and SCHED_BATCH"},
+	{"process.scheduler.nice", G, false,
+		"-20 to 19, of effect with SCHED_OTHER and SCHED_BATCH"},
 	{"process.scheduler.priority", G, false, "1 to 99, for SCHED_FIFO and SCHED_RR"},
 	{"process.scheduler.flags", G, false, ""},
 	{"process.scheduler.runtime", G, false, "for SCHED_DEADLINE, as the next two"},
 	{"process.scheduler.deadline", G, false, ""},
 	{"process.scheduler.period", G, false, ""},
-	{"process.selinuxLabel", W, false, "the guest kernel has no SELinux: the types of container-selinux are a warning, others refused"},
+	{"process.selinuxLabel", W, false,
+		"the guest kernel has no SELinux: the types of container-selinux are a warning, "
+		"others refused"},
 	{"process.ioPriority", G, false, "ioprio_set(2) before execve"},
 	{"process.ioPriority.class", G, false, "IOPRIO_CLASS_RT, _BE, _IDLE"},
 	{"process.ioPriority.priority", G, false, "0 to 7"},
-	{"process.execCPUAffinity", G, false, "CPUs of the guest, for exec'd processes; config.json's is their default"},
+	{"process.execCPUAffinity", G, false,
+		"CPUs of the guest, for exec'd processes; config.json's is their default"},
 	{"process.execCPUAffinity.initial", G, false, "while the process prepares itself"},
-	{"process.execCPUAffinity.final", G, false, "from execve on; without it all of the container's"},
+	{"process.execCPUAffinity.final", G, false,
+		"from execve on; without it all of the container's"},
 
 	{"hostname", G, false,
 		"at most 64 bytes; also without a uts namespace, for the guest's own"},
@@ -133,7 +141,8 @@ const struct field support_table[] = {
 
 	{"linux", B, false, ""},
 	{"linux.namespaces", B, false,
-		"no type twice; pid, mount, uts, ipc, cgroup, time are made in the guest; without them "
+		"no type twice; pid, mount, uts, ipc, cgroup, time are made in the guest; without "
+		"them "
 		"the container has the guest's own, never the host's"},
 	{"linux.namespaces[].type", B, false,
 		"network must be there (the host's network cannot be shared); user is refused"},
@@ -303,7 +312,9 @@ const struct field support_table[] = {
 		"private, slave, shared, unbindable and their r-forms; it ends at the VM"},
 	{"linux.maskedPaths", G, false, "absolute; at most 1024"},
 	{"linux.readonlyPaths", G, false, "absolute; at most 1024"},
-	{"linux.mountLabel", W, false, "the guest kernel has no SELinux: the types of container-selinux are a warning, others refused"},
+	{"linux.mountLabel", W, false,
+		"the guest kernel has no SELinux: the types of container-selinux are a warning, "
+		"others refused"},
 	{"linux.personality", G, false, "of exec'd processes as well"},
 	{"linux.personality.domain", G, false, "LINUX, LINUX32"},
 	{"linux.personality.flags", R, false, "the specification has none yet"},

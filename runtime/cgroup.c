@@ -83,6 +83,7 @@ static int make_path(struct cgroup_dir *d)
 	char rest[PATH_MAX], *save = NULL;
 	int r = 0;
 
+	d->reached = strlen(d->mount);
 	snprintf(rest, sizeof(rest), "%s", d->path + strlen(d->mount));
 	d->fd = open(d->mount, OPEN_DIR);
 	if (d->fd < 0)
@@ -94,6 +95,8 @@ static int make_path(struct cgroup_dir *d)
 		r = step(d, &d->fd, name, &made);
 		if (made)
 			d->made++; /* what is below a new one is new */
+		if (r == 0 || made)
+			d->reached += 1 + strlen(name);
 	}
 	return r;
 }
@@ -102,6 +105,7 @@ static int make_path(struct cgroup_dir *d)
 static int check_old(const struct cgroup_dir *d, struct err *err)
 {
 	unsigned n = 0;
+	struct stat st;
 	char buf[4096];
 
 	if (cgroup_get(d->fd, "cgroup.procs", buf, sizeof(buf)) < 0)
@@ -111,8 +115,11 @@ static int check_old(const struct cgroup_dir *d, struct err *err)
 	if (n)
 		return err_plain(
 			err, EBUSY, "container's cgroup is not empty: %u process(es) found", n);
-	if (!d->v2)
-		return 0;
+	if (!d->v2) /* nothing tells whether those below are empty: one link each, and two of its own */
+		return fstat(d->fd, &st) == 0 && st.st_nlink > 2
+			       ? err_plain(err, EBUSY, "container's cgroup has groups below: '%s'",
+					 d->path)
+			       : 0;
 	if (cgroup_get(d->fd, "cgroup.events", buf, sizeof(buf)) == 0 && strstr(buf, "populated 1"))
 		return err_plain(err, EBUSY, "container's cgroup is not empty: '%s'", d->path);
 	if (cgroup_get(d->fd, "cgroup.freeze", buf, sizeof(buf)) == 0 && *buf == '1')
@@ -182,6 +189,8 @@ void cgroup_undo(struct cgroup *cg)
 	for (unsigned i = 0; i < cg->n; i++) {
 		struct cgroup_dir *d = &cg->dir[i];
 
+		if (d->made)
+			d->path[d->reached] = '\0';
 		for (; d->made && (rmdir(d->path) == 0 || errno == ENOENT); d->made--)
 			*strrchr(d->path, '/') = '\0';
 		d->made = 0;
@@ -231,6 +240,8 @@ int cgroup_update(const struct cstate *s, const struct gkeyval *files, uint32_t 
 	struct cgroup cg;
 	int r = reopen(&cg, s, err);
 
+	if (r == 0 && n && !cg.n)
+		r = err_plain(err, ENOENT, "the container has no cgroup on the host");
 	if (r == 0)
 		r = cgroup_write(&cg, files, n,
 			s->memory_bytes ? vm_size_host_memory(s->memory_bytes) : 0, err);

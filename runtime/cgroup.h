@@ -26,7 +26,8 @@ struct cgroup_dir {
 	char names[64]; /* v1: its controllers, "cpu,cpuacct" */
 	int fd;         /* once made */
 	unsigned made;  /* so many of the last components of path did not exist */
-	bool skipped;   /* not for us, and nobody asked for it */
+	size_t reached; /* length of the part of path that is there: all of it unless making it failed */
+	bool skipped; /* not for us, and nobody asked for it */
 };
 
 struct cgroup {
@@ -67,8 +68,8 @@ int cgroup_note(const struct cgroup *cg, struct cstate *s, struct err *err);
 /* Writes further values to the groups of a running container, as `update` does. */
 int cgroup_update(const struct cstate *s, const struct gkeyval *files, uint32_t n, struct err *err);
 
-/* Removes the groups of a container whose VMM is gone, with what was made below them; processes that
- * are left in them are killed. Waits for their end, bounded. A group that is not there is fine. */
+/* Removes the groups of a container whose VMM is gone, with what was made below them. A group that others are
+ * in by now (another container of the same cgroupsPath) is left to them, after 2 s; nothing is killed. */
 int cgroup_remove(const struct cstate *s, struct err *err);
 
 #endif

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +18,7 @@
 #include "runtime/cgroup.h"
 #include "runtime/cgroup_files.h"
 
-#define EMPTY_WAIT_MS 10000
+#define EMPTY_WAIT_MS 2000 /* for the VMM that was ended just now to leave */
 #define DEPTH_MAX     32
 #define PROCS_MAX     4096 /* bytes of cgroup.procs that are looked at at a time */
 
@@ -66,19 +65,17 @@ static int wait_empty_v1(int dir, uint64_t deadline_ns)
 
 		if (pidfd < 0)
 			continue;
-		syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
 		if (poll(&pf, 1, left_ms(deadline_ns)) <= 0)
 			return -EBUSY;
 	}
 	return r;
 }
 
+/* Nothing is killed here: the VMM is gone, and whatever else is in the group by now has been put there by
+ * somebody else, such as another container of the same cgroupsPath. */
 static int empty(int dir, bool v2, uint64_t deadline_ns)
 {
-	if (!v2)
-		return wait_empty_v1(dir, deadline_ns);
-	(void)cgroup_put(dir, "cgroup.kill", "1"); /* Linux 5.14; without it the wait decides */
-	return wait_empty_v2(dir, deadline_ns);
+	return v2 ? wait_empty_v2(dir, deadline_ns) : wait_empty_v1(dir, deadline_ns);
 }
 
 static int remove_below(int dir, bool v2, uint64_t deadline_ns, unsigned depth);
@@ -127,9 +124,8 @@ static int remove_below(int dir, bool v2, uint64_t deadline_ns, unsigned depth)
 	return r;
 }
 
-static int remove_path(const char *path)
+static int remove_path(const char *path, uint64_t deadline)
 {
-	uint64_t deadline = timeline_now() + EMPTY_WAIT_MS * 1000000ull;
 	autofree char *above = strdup(path);
 	const char *name = strrchr(path, '/') + 1;
 	autofd int parent = -1;
@@ -151,12 +147,14 @@ static int remove_path(const char *path)
 
 int cgroup_remove(const struct cstate *s, struct err *err)
 {
+	uint64_t deadline = timeline_now() + EMPTY_WAIT_MS * 1000000ull;
 	int r = 0;
 
 	for (unsigned i = 0; i < s->n_cgroups; i++) {
-		int one = remove_path(s->cgroups[i]);
+		int one = remove_path(s->cgroups[i], deadline);
 
-		if (one < 0 && r == 0)
+		if (one < 0 && one != -EBUSY &&
+			r == 0) /* busy: it is another's now, who will remove it */
 			r = err_set(err, -one, "unable to remove container's cgroup: '%s'",
 				s->cgroups[i]);
 	}

@@ -27,7 +27,7 @@ int launch_cgroup_make(struct launch *l, const struct global *g, const struct co
 	return r < 0 ? r : cgroup_note(&l->cgroup, &c->state, err);
 }
 
-/* The unit is noted before it is made: stopping one that is not there does no harm. */
+/* The unit is noted before it is made: forgetting one that is not there does no harm. */
 static int start_scope(
 	const struct container_spec *spec, struct container *c, char **ret_group, struct err *err)
 {

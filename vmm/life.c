@@ -309,6 +309,7 @@ static void vsock_room(struct life *l)
 void life_drain(struct life *l, uint32_t status)
 {
 	l->deadline_ns[DEADLINE_START] = 0;
+	l->paused = false; /* for good: there is nothing to resume */
 	l->state = LIFE_DRAINING;
 	l->status = status;
 	/* All the guest sent is in the device's hands: EXITED came through the same queue after it.

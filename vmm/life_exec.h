@@ -9,7 +9,7 @@
  * What the guest may say of an id is exactly what these states wait for; anything else breaks the
  * protocol and ends the VM (docs/protocol.md). A guest that never says CLOSED keeps the slot: it runs
  * out of them, nobody else does. So does whoever keeps the reading end of an ended process's output
- * open and does not read: bytes are never thrown away for it.
+ * open and does not read: bytes are thrown away for it only when the container ends (LIFE_EXECS_MS).
  */
 #ifndef VMM_LIFE_EXEC_H
 #define VMM_LIFE_EXEC_H

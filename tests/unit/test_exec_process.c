@@ -137,7 +137,8 @@ static void test_bundle(void)
 		.no_new_privs = true,
 		.terminal = true};
 	eq_int(from_bundle(&p, &o, &strict, &err), 0, "everything");
-	ok(p.proc.env.n == 4 && !strcmp(p.proc.env.v[3], "A=4") && !p.proc.env.v[4], "env added");
+	ok(p.proc.env.n == 3 && !strcmp(p.proc.env.v[2], "A=4") && !p.proc.env.v[3],
+		"env added, and A given anew");
 	eq_str(p.proc.cwd, "/tmp", "cwd");
 	ok(p.proc.uid == 1000 && p.proc.gid == 1001, "user");
 	ok(p.proc.n_groups == 3 && p.proc.groups[0] == 3 && p.proc.groups[2] == 65534, "groups");

@@ -32,8 +32,9 @@ enum vsock_cmd_type {
 
 struct vsock_cmd {
 	uint32_t type;
-	uint32_t port;  /* the first of: */
-	uint32_t count; /* BIND: 1; DRAIN, UNBIND: 1 to PROTO_EXEC_PORTS, DRAIN: 0 for all there are */
+	uint32_t port; /* the first of: */
+	uint32_t
+		count; /* BIND: 1; DRAIN, UNBIND: 1 to PROTO_EXEC_PORTS, DRAIN: 0 for all there are */
 	uint32_t flags; /* BIND; else 0 */
 	uint32_t id;    /* echoed */
 };
