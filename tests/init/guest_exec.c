@@ -122,7 +122,7 @@ static void accept_stream(struct guest *g)
 {
 	int sock = accept4(g->listener, NULL, NULL, SOCK_CLOEXEC), which;
 	struct texec *e;
-	uint32_t port;
+	uint32_t port = 0;
 
 	if (sock < 0 || read_full(sock, &port, 4) < 0)
 		die("accept");
