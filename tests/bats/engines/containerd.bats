@@ -82,11 +82,16 @@ detached() {
 	ctr task metrics "$id"
 }
 
+# The container's own sleep is the only one left.
+one_sleep() {
+	[[ $(ctr task exec --exec-id "look$RANDOM" "$id" sh -c 'cat /proc/[0-9]*/comm' | grep -cx sleep) == 1 ]]
+}
+
 @test "ctr tasks: kill of an exec'd process ends it alone" {
 	detached "$id" sleep 300
 	ctr task exec -d --exec-id long "$id" sleep 200 </dev/null >/dev/null 2>&1 3>&-
 	ctr task kill --exec-id long -s KILL "$id"
-	until_true 60 eval "! ctr task exec --exec-id look\$RANDOM $id sh -c 'grep -l 200 /proc/[0-9]*/cmdline' | grep -v self | grep -q ."
+	until_true 60 one_sleep
 	ctr task ls | grep -q "$id.*RUNNING"
 }
 
@@ -102,5 +107,5 @@ detached() {
 	until_true 60 eval "ctr task ls | grep -q '$id.*STOPPED'"
 	run ctr task rm "$id"
 	echo "$status $output"
-	((status == 137))
+	[[ $output == *"exit code 137"* ]]
 }
