@@ -22,27 +22,49 @@ static bool below(const char *path, const char *dir)
 	return !strncmp(path, dir, n) && path[n] == '/';
 }
 
-int share_make_mount_points(const struct container_spec *spec, struct err *err)
+/* The guest finds the directory there and would give its mode to the tmpfs; a tmpfs on a directory that was not
+ * there is everybody's, as in runc. */
+static int open_tmpfs(struct container_spec *spec, struct gmount *m, struct err *err)
 {
-	const struct gmount *m = spec->guest.mounts;
+	const char *old = m->data ? m->data : "";
+	size_t len = strlen(old) + sizeof(",mode=1777");
+	char *data;
+
+	if (m->kind != GMOUNT_FS || strcmp(m->fstype, "tmpfs") || !strncmp(old, "mode=", 5) ||
+		strstr(old, ",mode="))
+		return 0;
+	data = arena_alloc(&spec->arena, len, 1);
+	if (!data)
+		return err_set(err, ENOMEM, "cannot note the mode of '%s'", m->dest);
+	snprintf(data, len, "%s%smode=1777", old, *old ? "," : "");
+	m->data = data;
+	return 0;
+}
+
+int share_make_mount_points(struct container_spec *spec, struct err *err)
+{
+	struct gmount *m = spec->mounts;
 
 	if (!spec->root_readonly)
 		return 0;
 	for (uint32_t i = 0; i < spec->guest.n_mounts; i++) {
-		bool hidden = false;
-		int fd;
+		bool hidden = false, made = false;
+		int fd, r;
 
 		for (uint32_t j = 0; j < i && !hidden; j++)
 			hidden = below(m[i].dest, m[j].dest);
 		if (hidden)
 			continue;
 		fd = path_make(
-			spec->root_fd, m[i].dest, m[i].kind != GMOUNT_BIND || m[i].is_dir, NULL);
+			spec->root_fd, m[i].dest, m[i].kind != GMOUNT_BIND || m[i].is_dir, &made);
 		if (fd < 0 && fd != -EROFS)
 			return err_set(err, -fd,
 				"cannot make the mount point '%s' in the root file system",
 				m[i].dest);
 		close_fd(&fd);
+		r = made ? open_tmpfs(spec, &m[i], err) : 0;
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }

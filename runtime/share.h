@@ -15,7 +15,7 @@
 /* Makes the mount points that the spec's mounts need and a read-only root lacks, by the rules the
  * guest has (path_make()): the share refuses its writes from the first. Does nothing for a writable
  * root: the guest makes them. What a read-only file system refuses here too, the guest reports. */
-int share_make_mount_points(const struct container_spec *spec, struct err *err);
+int share_make_mount_points(struct container_spec *spec, struct err *err);
 
 struct share {
 	const struct container_spec *spec; /* borrowed */

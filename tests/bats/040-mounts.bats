@@ -149,3 +149,15 @@ setup_files() {
 	[[ $stderr == */t*nosuchfs* ]]
 	left_nothing
 }
+
+@test "tmpfs in a read-only root: on a new directory it is everybody's, on an old one it has its mode" {
+	need_kvm
+	new_bundle sh -c 'stat -c %a /new /opt; touch /new/file'
+	own_rootfs
+	edit '.root.readonly = true | .process.user = {uid: 1234, gid: 99} | .mounts += [
+		{destination: "/new", type: "tmpfs", source: "tmpfs", options: ["size=8m"]},
+		{destination: "/opt", type: "tmpfs", source: "tmpfs"}]'
+	run_container
+	echo "$status $output $stderr"
+	[[ $status == 0 && $output == $'1777\n755' ]]
+}

@@ -182,7 +182,7 @@ refuse() {
 @test "options that make no sense here" {
 	new_bundle true
 	run coracle create --bundle "$bundle" --console-socket /tmp/x "$id"
-	fails 1 "--console-socket"
+	fails 1 "cannot use console socket if coracle will not detach or allocate tty"
 	run coracle create --bundle "$bundle" --preserve-fds 2 "$id"
 	fails 1 "--preserve-fds"
 	run coracle create --bundle "$bundle" --preserve-fds x "$id"

@@ -179,7 +179,6 @@ gone() { [[ ! -d /proc/$1 ]]; }
 	exec 7>"$BATS_TEST_TMPDIR/leak"
 	detached a -- sh -c 'echo out; echo err >&2; sleep 1; echo late; exit 3'
 	exec 7>&-
-	[[ $(cat "$out") == $'out\nerr' || ! $(cat "$out") ]]
 	[[ $(cat "/proc/$pid/comm") == coracle-exec ]]
 	[[ $(wc -l <"$BATS_TEST_TMPDIR/pid.a") == 0 ]]
 	run ls -l "/proc/$pid/fd" "/proc/$pid/cwd"

@@ -5,10 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <stdio.h>
 #include <sys/mount.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
 
+#include "lib/base.h"
 #include "lib/cleanup.h"
 #include "tests/tap.h"
 #include "tests/unit/runtime_dir.h"
@@ -43,17 +45,31 @@ static char kind(const char *name)
 	return S_ISDIR(st.st_mode) ? 'd' : S_ISLNK(st.st_mode) ? 'l' : 'f';
 }
 
+static char first_data[64]; /* of the first mount, after make_points() */
+
 static int make_points(const struct gmount *m, uint32_t n, bool readonly)
 {
+	struct gmount mounts[16];
 	struct container_spec spec = {
 		.root_fd = open(in_dir("rootfs"), O_PATH | O_DIRECTORY | O_CLOEXEC),
 		.root_readonly = readonly,
-		.guest = {.n_mounts = n, .mounts = m},
+		.guest = {.n_mounts = n, .mounts = mounts},
+		.mounts = mounts,
 	};
 	int r;
 
+	BUG_ON(n > ARRAY_SIZE(mounts));
+	for (uint32_t i = 0; i < n; i++) {
+		mounts[i] = m[i];
+		if (!mounts[i].fstype)
+			mounts[i].fstype = "proc";
+	}
+
 	err = (struct err)ERR_INIT;
 	r = share_make_mount_points(&spec, &err);
+	snprintf(first_data, sizeof(first_data), "%s",
+		n && mounts[0].data ? mounts[0].data : "none");
+	arena_release(&spec.arena);
 	close(spec.root_fd);
 	return r;
 }
@@ -243,12 +259,32 @@ static void test_share(void)
 	ok(status == 0, "the checks in a mount namespace");
 }
 
+/* A tmpfs on a directory that was not there is everybody's, unless its mode is given. */
+static void test_tmpfs_mode(void)
+{
+	struct gmount m = {.kind = GMOUNT_FS, .fstype = "tmpfs", .dest = "/new1"};
+
+	eq_int(make_points(&m, 1, true), 0, "without options");
+	eq_str(first_data, "mode=1777", "everybody's");
+	eq_int(make_points(&m, 1, true), 0, "there by now");
+	eq_str(first_data, "none", "the directory's own mode counts");
+	m.dest = "/new2";
+	m.data = "size=8m";
+	eq_int(make_points(&m, 1, true), 0, "with a size");
+	eq_str(first_data, "size=8m,mode=1777", "everybody's");
+	m.dest = "/new3";
+	m.data = "size=8m,mode=700";
+	eq_int(make_points(&m, 1, true), 0, "with a mode");
+	eq_str(first_data, "size=8m,mode=700", "as given");
+}
+
 int main(void)
 {
 	test_dir_make();
 	umask(022);
 	test_points();
 	test_points_refused();
+	test_tmpfs_mode();
 	test_share();
 	return tap_done();
 }
