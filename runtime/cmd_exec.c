@@ -199,7 +199,7 @@ int cmd_exec(const struct global *g, int argc, char **argv, struct err *err)
 	};
 	const struct usage u = {"exec [OPTION]... ID [COMMAND [ARGUMENT]...]",
 		"Runs a further process in a container. Exits with its status.", options,
-		ARRAY_SIZE(options), 1, INT_MAX};
+		ARRAY_SIZE(options), 1, INT_MAX, .in_order = true};
 	struct container c = CONTAINER_INIT;
 	int first = options_parse(&u, argc, argv, err);
 	int r;

@@ -111,7 +111,8 @@ int cmd_ps(const struct global *g, int argc, char **argv, struct err *err)
 			"table (default; the container's own pids) or json (the host's)", &format},
 	};
 	const struct usage u = {"ps [OPTION]... ID [PS OPTION]...",
-		"Lists the processes of a container.", options, ARRAY_SIZE(options), 1, INT_MAX};
+		"Lists the processes of a container.", options, ARRAY_SIZE(options), 1, INT_MAX,
+		.in_order = true};
 	struct container c = CONTAINER_INIT;
 	int first = command_open(&u, g, argc, argv, false, &c, err);
 	int r;

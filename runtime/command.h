@@ -39,6 +39,7 @@ int command_open(const struct usage *u, const struct global *g, int argc, char *
 	struct container *c, struct err *err);
 
 int cmd_check(const struct global *g, int argc, char **argv, struct err *err);
+int cmd_checkpoint(const struct global *g, int argc, char **argv, struct err *err);
 int cmd_create(const struct global *g, int argc, char **argv, struct err *err);
 int cmd_delete(const struct global *g, int argc, char **argv, struct err *err);
 int cmd_events(const struct global *g, int argc, char **argv, struct err *err);

@@ -12,10 +12,12 @@
 #include "lib/base.h"
 #include "oci/spec.h"
 #include "runtime/command.h"
+#include "runtime/commit.h"
 #include "runtime/log.h"
 
 static const struct command commands[] = {
 	{"check", "say what this machine offers and whether a container can start", cmd_check},
+	{"checkpoint", "refused: a VM cannot be saved", cmd_checkpoint},
 	{"create", "boot a VM for a container, without starting its program", cmd_create},
 	{"delete", "remove a stopped container (--force: any container)", cmd_delete},
 	{"events", "print a container's figures and OOM kills as they come", cmd_events},
@@ -25,6 +27,7 @@ static const struct command commands[] = {
 	{"list", "list containers", cmd_list},
 	{"pause", "stop all of a container for a while", cmd_pause},
 	{"ps", "list the processes of a container", cmd_ps},
+	{"restore", "refused likewise", cmd_checkpoint},
 	{"resume", "let a paused container go on", cmd_resume},
 	{"run", "create and start a container, and wait for it", cmd_run},
 	{"spec", "write a default config.json", cmd_spec},
@@ -36,16 +39,18 @@ static const struct command commands[] = {
 
 static void print_commands(void)
 {
-	printf("\nCommands:\n");
+	printf("\nCOMMANDS:\n");
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-		printf("  %-10s %s\n", commands[i].name, commands[i].summary);
-	printf("\n`coracle COMMAND --help` tells more. State is kept in %s.\n",
-		container_default_root());
+		printf("   %-10s %s\n", commands[i].name, commands[i].summary);
+	printf("\n`%s COMMAND --help` tells more. State is kept in %s.\n",
+		program_invocation_short_name, container_default_root());
 }
 
 static void print_version(void)
 {
-	printf("coracle version %s\nspec: %s\n", CORACLE_VERSION, SPEC_OCI_VERSION);
+	/* In runc's form, which dockerd takes apart. */
+	printf("%s version %s\ncommit: %s\nspec: %s\n", program_invocation_short_name,
+		CORACLE_VERSION, CORACLE_COMMIT, SPEC_OCI_VERSION);
 }
 
 static const struct command *find_command(const char *name)
@@ -62,7 +67,9 @@ static int run_command(struct global *g, int argc, char **argv, struct err *err)
 	int r;
 
 	if (!c)
-		return err_plain(err, EINVAL, "unknown command '%s' (see coracle --help)", argv[0]);
+		return err_plain(err, EINVAL,
+			"No help topic for '%s': no such command (see %s --help)", argv[0],
+			program_invocation_short_name); /* runc's words */
 	if (!g->root)
 		g->root = container_default_root();
 	r = c->run(g, argc, argv, err);
@@ -92,8 +99,8 @@ static int coracle(struct global *g, int argc, char **argv, struct err *err)
 		{"version", 'v', OPTION_FLAG, NULL, "print the version", &version},
 	};
 	const struct usage u = {"[GLOBAL OPTION]... COMMAND [OPTION]... [ARGUMENT]...",
-		"Runs OCI containers, each in a microVM of its own.", options, ARRAY_SIZE(options),
-		0, INT_MAX, print_commands};
+		"Open Container Initiative runtime, each container in a microVM of its own",
+		options, ARRAY_SIZE(options), 0, INT_MAX, print_commands, true};
 	int first = options_parse(&u, argc, argv, err);
 	int r;
 

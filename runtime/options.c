@@ -13,11 +13,21 @@
 #define OPTIONS_MAX 32
 #define LONG_BASE   256 /* getopt values of long options: LONG_BASE + index */
 
+/* The program's name is the one it was called by, as engines may know it as runc. */
+static void print_name(const struct usage *u)
+{
+	int command = (int)strcspn(u->synopsis, " [");
+
+	printf("NAME:\n   %s%s%.*s - %s\n\nUSAGE:\n   %s %s\n", program_invocation_short_name,
+		command ? " " : "", command, u->synopsis, u->about, program_invocation_short_name,
+		u->synopsis);
+}
+
 void options_help(const struct usage *u)
 {
-	printf("usage: coracle %s\n\n%s\n", u->synopsis, u->about);
+	print_name(u);
 	if (u->n)
-		printf("\nOptions:\n");
+		printf("\nOPTIONS:\n");
 	for (size_t i = 0; i < u->n; i++) {
 		const struct option_def *o = &u->options[i];
 		char left[64];
@@ -25,7 +35,7 @@ void options_help(const struct usage *u)
 		snprintf(left, sizeof(left), "%s%c%s--%s%s%s", o->letter ? "-" : "",
 			o->letter ? o->letter : ' ', o->letter ? ", " : "   ", o->name,
 			o->arg ? " " : "", o->arg ? o->arg : "");
-		printf("  %-32s %s\n", left, o->help);
+		printf("   %-32s %s\n", left, o->help);
 	}
 	if (u->more)
 		u->more();
@@ -76,30 +86,38 @@ static int check_operands(const struct usage *u, int n, struct err *err)
 {
 	if (n >= u->min && n <= u->max)
 		return 0;
-	return err_plain(err, EINVAL, "%s: usage: coracle %s",
-		n < u->min ? "an argument is missing" : "too many arguments", u->synopsis);
+	return err_plain(err, EINVAL, "%s: usage: %s %s",
+		n < u->min ? "an argument is missing" : "too many arguments",
+		program_invocation_short_name, u->synopsis);
 }
 
-int options_parse(const struct usage *u, int argc, char **argv, struct err *err)
+/* The table as getopt_long(3) wants it. */
+static void make_tables(const struct usage *u, struct option *longs, char *shorts)
 {
-	struct option longs[OPTIONS_MAX + 2] = {{0}};
-	char shorts[2 * OPTIONS_MAX + 4] = "+:h";
-	size_t s = strlen(shorts);
-	int c, r;
-
 	BUG_ON(u->n > OPTIONS_MAX);
+	shorts += sprintf(shorts, "%s:h", u->in_order ? "+" : "");
 	for (size_t i = 0; i < u->n; i++) {
 		const struct option_def *o = &u->options[i];
 		int has_arg = o->type == OPTION_FLAG ? no_argument : required_argument;
 
 		longs[i] = (struct option){o->name, has_arg, NULL, LONG_BASE + (int)i};
 		if (o->letter) {
-			shorts[s++] = o->letter;
+			*shorts++ = o->letter;
 			if (has_arg == required_argument)
-				shorts[s++] = ':';
+				*shorts++ = ':';
 		}
 	}
+	*shorts = '\0';
 	longs[u->n] = (struct option){"help", no_argument, NULL, 'h'};
+}
+
+int options_parse(const struct usage *u, int argc, char **argv, struct err *err)
+{
+	struct option longs[OPTIONS_MAX + 2] = {{0}};
+	char shorts[2 * OPTIONS_MAX + 4];
+	int c, r;
+
+	make_tables(u, longs, shorts);
 	opterr = 0;
 	optind = 0; /* glibc: start afresh, the global options were parsed with another table */
 	while ((c = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
@@ -111,9 +129,9 @@ int options_parse(const struct usage *u, int argc, char **argv, struct err *err)
 			return err_plain(
 				err, EINVAL, "option '%s' needs a value", argv[optind - 1]);
 		if (c == '?')
-			return err_plain(err, EINVAL,
-				"unknown option '%s' (see coracle %.*s --help)", argv[optind - 1],
-				(int)strcspn(u->synopsis, " "), u->synopsis);
+			return err_plain(err, EINVAL, "unknown option '%s' (see %s %.*s --help)",
+				argv[optind - 1], program_invocation_short_name,
+				(int)strcspn(u->synopsis, " ["), u->synopsis);
 		r = set_value(find(u, c), optarg, err);
 		if (r < 0)
 			return r;

@@ -36,10 +36,11 @@ struct usage {
 	size_t n;
 	int min, max;       /* operands that the command takes */
 	void (*more)(void); /* prints what else the help says; NULL: nothing */
+	bool in_order; /* options end at the first operand; else they may follow it, as in runc */
 };
 
-/* Parses argv (argv[0] is a name). Options stop at the first operand; as many operands must follow
- * as the usage says. Returns the index of the first one; 0 when --help was asked and printed;
+/* Parses argv (argv[0] is a name). Unless in_order, argv is sorted, operands last. As many operands
+ * must follow as the usage says. Returns the index of the first one; 0 when --help was asked and printed;
  * -EINVAL with err set. */
 int options_parse(const struct usage *u, int argc, char **argv, struct err *err);
 void options_help(const struct usage *u);

@@ -7,23 +7,55 @@ load common
 @test "--help lists every command, and each command has help of its own" {
 	run coracle --help
 	((status == 0))
-	for command in check create delete features kill list run spec start state timeline; do
-		[[ $output == *"  $command "* ]]
+	for command in check checkpoint create delete events exec features kill list pause ps restore resume run spec start state timeline \
+		update; do
+		[[ $output == *"   $command "* ]]
 		run -0 coracle "$command" --help
-		[[ $output == "usage: coracle $command"* ]]
+		[[ $output == $'NAME:\n   coracle '"$command - "*$'\n\nUSAGE:\n   coracle '"$command"* ]]
+		run -0 coracle "$command" -h
 		run -0 coracle --help
+		[[ $output == $'NAME:\n   coracle - Open Container Initiative runtime'* ]]
 	done
+}
+
+@test "the program goes by the name it was called by" {
+	ln -s "$CORACLE_BIN" "$BATS_TEST_TMPDIR/runc"
+	run -0 "$BATS_TEST_TMPDIR/runc" --help
+	[[ ${lines[1]} == "   runc - Open Container Initiative runtime"* ]]
+	run -0 "$BATS_TEST_TMPDIR/runc" delete -h
+	[[ ${lines[1]} == "   runc delete - "* ]]
+	run -0 "$BATS_TEST_TMPDIR/runc" --version
+	[[ ${lines[0]} == "runc version "* ]]
+}
+
+@test "checkpoint and restore are refused by name, whatever the options" {
+	run coracle checkpoint --image-path /tmp "$id"
+	fails 1 "checkpoint is not supported"
+	run coracle restore --image-path=/tmp -d "$id"
+	fails 1 "restore is not supported"
+}
+
+@test "options may follow the id, but for exec and ps, whose further arguments are not coracle's" {
+	run coracle delete nobody --force
+	((status == 0))
+	run coracle exec nobody --tty
+	fails 255 "container does not exist"
+	run coracle ps nobody -f
+	fails 1 "container does not exist"
 }
 
 @test "--version names the version and the spec" {
 	run -0 coracle --version
 	[[ ${lines[0]} =~ ^"coracle version "[0-9]+\.[0-9]+\.[0-9]+ ]]
-	[[ ${lines[1]} =~ ^spec:\ 1\.[23]\. ]]
+	[[ ${lines[1]} == commit:\ ?* ]]
+	[[ ${lines[2]} =~ ^spec:\ 1\.[23]\. ]]
 }
 
 @test "unknown commands and options are named" {
 	run coracle frobnicate
-	fails 1 "unknown command 'frobnicate'"
+	fails 1 "No help topic for 'frobnicate'"
+	run coracle frobnicate --help
+	fails 1 "No help topic for 'frobnicate'"
 	run coracle --frobnicate list
 	fails 1 "unknown option '--frobnicate'"
 	run coracle create --frobnicate x
@@ -97,7 +129,7 @@ load common
 @test "kill and start: ids that are not there, signals there are not" {
 	run coracle kill nobody
 	fails 1 "container does not exist"
-	for signal in NOSUCH 65 -1; do
+	for signal in NOSUCH 65; do
 		run coracle kill nobody "$signal" # the container comes first, as in runc
 		fails 1 "container does not exist"
 	done

@@ -14,6 +14,8 @@ struct values {
 	struct option_list list;
 };
 
+static bool in_order = true;
+
 static int parse(struct values *v, int argc, char **argv, struct err *err)
 {
 	const struct option_def options[] = {
@@ -23,7 +25,7 @@ static int parse(struct values *v, int argc, char **argv, struct err *err)
 		{"list", 'l', OPTION_LIST, "X", "several", &v->list},
 	};
 	const struct usage u = {
-		"test [OPTION]...", "Tests.", options, ARRAY_SIZE(options), 0, 2, NULL};
+		"test [OPTION]...", "Tests.", options, ARRAY_SIZE(options), 0, 2, NULL, in_order};
 
 	*v = (struct values){.text = "", .number = 7};
 	*err = (struct err)ERR_INIT;
@@ -38,7 +40,7 @@ static int parse(struct values *v, int argc, char **argv, struct err *err)
 
 int main(void)
 {
-	const struct usage u = {"test ID", "Tests.", NULL, 0, 1, 2, NULL};
+	const struct usage u = {"test ID", "Tests.", .min = 1, .max = 2};
 	struct values v;
 	struct err err;
 
@@ -57,6 +59,16 @@ int main(void)
 		"options end at the first operand");
 	ok(!v.flag, "what follows is not an option");
 	eq_int(parse(&v, ARGS("test", "--", "-f"), &err), 2, "-- ends them too");
+	in_order = false;
+	char *mixed[] = {"test", "a", "--flag", "--text", "-1", "b", "--number=3", NULL};
+	eq_int(parse(&v, 7, mixed, &err), 5, "options among the operands, as in runc");
+	ok(v.flag && v.number == 3 && !strcmp(v.text, "-1"), "all are seen");
+	ok(!strcmp(mixed[5], "a") && !strcmp(mixed[6], "b"), "the operands follow, in order");
+	eq_int(parse(&v, ARGS("test", "a", "--", "--flag"), &err), 2, "-- ends them here, too");
+	ok(!v.flag, "what follows it is not an option");
+	eq_int(parse(&v, ARGS("test", "a", "-x"), &err), -EINVAL, "unknown, behind an operand");
+	has_str(err.msg, "unknown option '-x'");
+	in_order = true;
 	eq_int(parse(&v, ARGS("test", "--nosuch"), &err), -EINVAL, "unknown");
 	has_str(err.msg, "unknown option '--nosuch'");
 	eq_int(parse(&v, ARGS("test", "--text"), &err), -EINVAL, "no value");
@@ -68,7 +80,7 @@ int main(void)
 	eq_int(options_parse(&u, ARGS("test", "a", "b"), &err), 1, "as many as wanted");
 	err = (struct err)ERR_INIT;
 	eq_int(options_parse(&u, ARGS("test"), &err), -EINVAL, "too few");
-	has_str(err.msg, "an argument is missing: usage: coracle test ID");
+	has_str(err.msg, "an argument is missing: usage: ");
 	err = (struct err)ERR_INIT;
 	eq_int(options_parse(&u, ARGS("test", "a", "b", "c"), &err), -EINVAL, "too many");
 	has_str(err.msg, "too many arguments");
