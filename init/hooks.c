@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "init/hooks.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -18,6 +19,8 @@
 #define OUTPUT_MAX 160 /* bytes of each stream that are shown: a FAILED message is short */
 #define FIRST_FREE 10  /* descriptors from here on are not 0 to 3 */
 #define EXEC_FD    3   /* where the child says why it could not execute */
+#define CHUNK      512
+#define CHUNKS_MAX 128 /* read at a time: what a pipe holds */
 
 enum { IN, OUT, ERR, END, FDS };
 
@@ -151,13 +154,14 @@ static void feed(struct hook *h)
 	close_fd(&h->fd[IN]);
 }
 
-/* Takes what is there, and keeps the beginning. */
+/* Takes what is there, and keeps the beginning. Bounded: a hook that writes without end must not
+ * keep us from the clock. */
 static void collect(struct hook *h, int i)
 {
-	char buf[512];
+	char buf[CHUNK];
 	ssize_t n;
 
-	while (h->fd[i] >= 0) {
+	for (int k = 0; k < CHUNKS_MAX && h->fd[i] >= 0; k++) {
 		n = read(h->fd[i], buf, sizeof(buf));
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -191,15 +195,17 @@ static int wait_end(struct hook *h, struct err *err)
 
 			left = now >= deadline ? 0 : (int)(deadline - now);
 		}
-		if (poll(pf, FDS, left) == 0 && left == 0)
-			return err_plain(err, ETIMEDOUT, "hook ran past specified timeout of %u.0s",
-				h->spec->timeout_s);
+		if (poll(pf, FDS, left) < 0)
+			continue; /* EINTR; revents say nothing */
 		if (h->fd[IN] >= 0 && pf[IN].revents)
 			feed(h);
 		collect(h, OUT);
 		collect(h, ERR);
 		if (pf[END].revents)
 			break;
+		if (left == 0) /* whatever else there was to do */
+			return err_plain(err, ETIMEDOUT, "hook ran past specified timeout of %u.0s",
+				h->spec->timeout_s);
 	}
 	while (waitpid(h->pid, &h->status, 0) < 0)
 		if (errno != EINTR)
@@ -225,12 +231,18 @@ static const char *shown(struct hook *h, int i)
 
 static int judge(struct hook *h, struct err *err)
 {
+	char how[64];
+
 	if (WIFEXITED(h->status) && WEXITSTATUS(h->status) == 0)
 		return 0;
-	return err_plain(err, ECANCELED, "%s %d, stdout: %s, stderr: %s",
-		WIFSIGNALED(h->status) ? "signal" : "exit status",
-		WIFSIGNALED(h->status) ? WTERMSIG(h->status) : WEXITSTATUS(h->status),
-		shown(h, OUT), shown(h, ERR));
+	if (WIFSIGNALED(h->status)) {
+		snprintf(how, sizeof(how), "signal: %s", strsignal(WTERMSIG(h->status)));
+		how[8] = (char)tolower((unsigned char)how[8]); /* as runc writes it */
+	} else {
+		snprintf(how, sizeof(how), "exit status %d", WEXITSTATUS(h->status));
+	}
+	return err_plain(
+		err, ECANCELED, "%s, stdout: %s, stderr: %s", how, shown(h, OUT), shown(h, ERR));
 }
 
 static int run_one(

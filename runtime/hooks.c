@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/hooks.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -24,6 +25,8 @@
 #define OUTPUT_MAX 400 /* bytes of each stream that a failure's message shows */
 #define FIRST_FREE 10  /* descriptors from here on are not 0 to 3 */
 #define REPORT_FD  3   /* where the child says why it could not execute */
+#define CHUNK      4096
+#define CHUNKS_MAX 16 /* read at a time: what a pipe holds */
 
 enum { WAIT_END, WAIT_OUT, WAIT_ERR, WAIT_TIMER, WAIT_VMM, WAITS };
 
@@ -170,13 +173,13 @@ static int start(struct running *p, const struct ghook *h, const struct hook_env
 }
 
 /* Takes what is there, so that the hook never waits for us, and keeps the beginning. At the end the
- * descriptor is closed. */
+ * descriptor is closed. Bounded: one that writes without end must not keep us from the clock. */
 static void collect(struct running *p, int i)
 {
-	char buf[4096];
+	char buf[CHUNK];
 	ssize_t n;
 
-	while (p->fd[i] >= 0) {
+	for (int k = 0; k < CHUNKS_MAX && p->fd[i] >= 0; k++) {
 		n = read(p->fd[i], buf, sizeof(buf));
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -271,9 +274,12 @@ static int judge(struct running *p, struct err *err)
 		return 0;
 	out = printable(p, WAIT_OUT);
 	errs = printable(p, WAIT_ERR);
-	if (WIFSIGNALED(p->status))
-		return err_plain(err, ECANCELED, "signal: %s, stdout: %s, stderr: %s",
-			strsignal(WTERMSIG(p->status)), out, errs);
+	if (WIFSIGNALED(p->status)) {
+		const char *name = strsignal(WTERMSIG(p->status));
+
+		return err_plain(err, ECANCELED, "signal: %c%s, stdout: %s, stderr: %s",
+			tolower((unsigned char)name[0]), name + 1, out, errs); /* as runc */
+	}
 	return err_plain(err, ECANCELED, "exit status %d, stdout: %s, stderr: %s",
 		WEXITSTATUS(p->status), out, errs);
 }

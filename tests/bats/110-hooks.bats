@@ -158,6 +158,21 @@ in_background() { "$@" >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err" </dev/
 		fails 1 "error running $kind hook #0: hook ran past specified timeout of 2.0s"
 		if pgrep -f "sleep 987"; then return 1; fi
 		left_nothing
+		# what it writes meanwhile is no reason to let it
+		edit '.hooks[$kind][0].args[2] = "while :; do echo flood; done"' --arg kind $kind
+		run_container
+		fails 1 "error running $kind hook #0: hook ran past specified timeout of 2.0s"
+		left_nothing
+	done
+}
+
+@test "a hook that a signal ends is named with it, in runc's words" {
+	for kind in prestart startContainer; do
+		prepare true
+		edit '.hooks[$kind] = [{path: "/bin/sh", args: ["sh", "-c", "echo ouch; kill -SYS $$"]}]' --arg kind $kind
+		run_container
+		fails 1 "error running $kind hook #0: signal: bad system call, stdout: ouch, stderr: "
+		left_nothing
 	done
 }
 

@@ -150,10 +150,16 @@ static void test_failures(void)
 	eq_str(err.msg, "error running prestart hook #0: exit status 3, stdout: out, stderr: a b",
 		"in runc's words");
 	run_script("kill -9 $$", 0, &err);
-	has_str(err.msg, "hook #0: signal: Killed, stdout: ");
+	has_str(err.msg, "hook #0: signal: killed, stdout: ");
 	snprintf(path, sizeof(path), "%s/fifo", dir);
 	mkfifo(path, 0600);
 	fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	eq_int(run_script("exec yes", 1, &err), -ETIMEDOUT,
+		"a timeout, while it writes all it can");
+	eq_int(run_script("yes & yes >&2", 1, &err), -ETIMEDOUT, "on both streams");
+	eq_int(run_script("yes & exit 0", 0, &err), 0, "what it leaves behind may go on writing");
+	eq_int(run_script("kill -SYS $$", 0, &err), -ECANCELED, "a signal");
+	has_str(err.msg, "signal: bad system call, stdout: , stderr: ");
 	eq_int(run_script("sleep 30 >fifo & wait", 1, &err), -ETIMEDOUT, "a timeout");
 	eq_str(err.msg, "error running prestart hook #0: hook ran past specified timeout of 1.0s",
 		"in runc's words");
