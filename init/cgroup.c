@@ -156,3 +156,16 @@ int cgroup_of(int group, pid_t pid)
 		O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
 	return r < 0 ? -errno : r;
 }
+
+int cgroup_join(int group, const char *path, struct err *err)
+{
+	autofd int fd = sys_openat2(group, path[1] ? path + 1 : ".",
+		O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+	int r = fd < 0 ? -errno : file_put(fd, "cgroup.procs", "0");
+
+	if (path[1] == '\0')
+		path = "";
+	return r < 0 ? fail(err, -r, "adding pid %d to cgroups %s: %s/cgroup.procs", getpid(), path,
+			       path)
+		     : 0; /* runc's words */
+}

@@ -36,6 +36,9 @@ int cgroup_kill(int group);
 /* A descriptor of the group that the process is in, which is `group` or below it; or -errno. */
 int cgroup_of(int group, pid_t pid);
 
+/* Moves the calling process to the group `path` ("/a/b") below `group`. */
+int cgroup_join(int group, const char *path, struct err *err);
+
 /* Turns "cpu memory pids\n" into "+cpu +memory +pids" (out_bytes at least twice as long). */
 void cgroup_enable_text(const char *controllers, char *out, size_t out_bytes);
 

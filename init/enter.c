@@ -82,8 +82,8 @@ static int set_oom_score(const struct gproc *p, struct err *err)
 /* stdio is completed; borrowed, as everything goes when the process takes its streams. */
 static int prepare(const struct enter *x, int pidfd, struct gproc *p, int stdio[3], struct err *err)
 {
-	const int keep[] = {
-		x->env->null, x->spec, x->stdio[0], x->stdio[1], x->stdio[2], x->report, pidfd};
+	const int keep[] = {x->env->null, x->spec, x->stdio[0], x->stdio[1], x->stdio[2], x->report,
+		pidfd, x->c->group};
 	autofd int root = -1;
 	int master = -1, r;
 
@@ -96,6 +96,8 @@ static int prepare(const struct enter *x, int pidfd, struct gproc *p, int stdio[
 	if (setsid() < 0)
 		return fail(err, errno, "setsid");
 	r = get_spec(x, p, err);
+	if (r == 0 && *p->cgroup)
+		r = cgroup_join(x->c->group, p->cgroup, err);
 	if (r == 0)
 		r = ns_enter(pidfd, err);
 	if (r == 0)

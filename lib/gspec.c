@@ -125,6 +125,7 @@ void gproc_encode(struct wbuf *b, const struct gproc *p)
 	wbuf_u32(b, p->ioprio);
 	wbuf_u64(b, p->cpus_first);
 	wbuf_u64(b, p->cpus_final);
+	wbuf_str(b, p->cgroup ? p->cgroup : "");
 }
 
 static void put_words(struct wbuf *b, const uint64_t *v, uint32_t n)
@@ -438,6 +439,8 @@ static void get_proc(struct dec *d, struct gproc *p)
 	p->cpus_first = rbuf_u64(d->b);
 	p->cpus_final = rbuf_u64(d->b);
 	part(d, "CPUs", true);
+	p->cgroup = rbuf_str(d->b, GSPEC_PATH_MAX);
+	part(d, "cgroup", p->cgroup && (!*p->cgroup || absolute(p->cgroup)));
 }
 
 static int finish(struct dec *d, const char **ret_what)

@@ -18,7 +18,7 @@
 #include "lib/buf.h"
 
 #define GSPEC_MAGIC   0x43505347u /* "GSPC" */
-#define GSPEC_VERSION 2
+#define GSPEC_VERSION 3
 
 #define GSPEC_BYTES_MAX   (4u << 20)   /* whole message; config.json itself is capped lower */
 #define GSPEC_STR_MAX     (128u << 10) /* like the kernel's MAX_ARG_STRLEN */
@@ -98,6 +98,9 @@ struct gproc {
 	 * without the latter all that its cgroup has. The container's own are the default of every
 	 * exec'd process, and not for its first one. */
 	uint64_t cpus_first, cpus_final;
+	/* An exec'd process's group, below the container's: "/", "/a/b". "" or NULL: the container's own, or, when
+	 * that takes no process, the one that its first process is in. */
+	const char *cgroup;
 };
 
 enum gmount_kind {

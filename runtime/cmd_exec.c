@@ -11,6 +11,7 @@
 
 #include "lib/base.h"
 #include "lib/cleanup.h"
+#include "lib/path.h"
 #include "oci/exec_process.h"
 #include "runtime/command.h"
 #include "runtime/console_socket.h"
@@ -26,16 +27,47 @@ struct options {
 	bool detach, tty, no_new_privs, ignore_paused;
 	struct option_list env, gids, caps, cgroups;
 	unsigned preserve_fds;
+	char cgroup[PATH_BYTES]; /* absolute within the container's; "": not given */
 };
 
-static int check_options(const struct options *o, const struct global *g, struct err *err)
+/* True when ".." nowhere leads above where the path begins. */
+static bool stays_below(const char *path)
 {
-	for (size_t i = 0; i < o->cgroups.n; i++)
-		if (*o->cgroups.v[i] && strcmp(o->cgroups.v[i], "/"))
-			return err_plain(err, EOPNOTSUPP,
-				"--cgroup %.100s: only the container's own cgroup (/) can be "
-				"joined",
-				o->cgroups.v[i]);
+	int depth = 0;
+
+	for (const char *p = path; *p && depth >= 0; p += strspn(p, "/")) {
+		size_t n = strcspn(p, "/");
+
+		if (n == 2 && !strncmp(p, "..", 2))
+			depth--;
+		else if (n && !(n == 1 && *p == '.'))
+			depth++;
+		p += n;
+	}
+	return depth >= 0;
+}
+
+/* --cgroup PATH: a group below the container's, "/" for its own and no other. */
+static int check_cgroup(struct options *o, struct err *err)
+{
+	const char *path = o->cgroups.n ? o->cgroups.v[0] : "";
+
+	if (!*path)
+		return 0;
+	if (o->cgroups.n > 1 || strchr(path, ':'))
+		return err_plain(err, EINVAL,
+			"--cgroup: one path, without a controller: the container's cgroup is v2");
+	if (!stays_below(path) || path_clean(path, o->cgroup) < 0)
+		return err_plain(err, EINVAL, "%.200s is not a sub cgroup path", path);
+	return 0;
+}
+
+static int check_options(struct options *o, const struct global *g, struct err *err)
+{
+	int r = check_cgroup(o, err);
+
+	if (r < 0)
+		return r;
 	if (o->preserve_fds && !g->lenient)
 		return err_plain(err, EOPNOTSUPP,
 			"--preserve-fds %u: a descriptor cannot be passed into a VM",
@@ -140,7 +172,7 @@ static int run_foreground(struct exec_proxy *p, const struct options *o, struct 
 }
 
 /* argv: the operands behind the id. */
-static int exec_in(struct container *c, const struct options *o, const struct global *g, int argc,
+static int exec_in(struct container *c, struct options *o, const struct global *g, int argc,
 	char **argv, struct err *err)
 {
 	struct exec_process process = {0};
@@ -152,6 +184,7 @@ static int exec_in(struct container *c, const struct options *o, const struct gl
 		r = check_options(o, g, err);
 	if (r >= 0)
 		r = load_process(&process, o, g, c, argc, argv, err);
+	process.proc.cgroup = o->cgroup;
 	if (r >= 0)
 		r = console_socket_check(
 			o->console_socket, process.proc.flags & GPROC_TERMINAL, o->detach, err);
@@ -195,7 +228,8 @@ int cmd_exec(const struct global *g, int argc, char **argv, struct err *err)
 			&o.preserve_fds},
 		{"ignore-paused", 0, OPTION_FLAG, NULL, "also in a paused container: waits",
 			&o.ignore_paused},
-		{"cgroup", 0, OPTION_LIST, "PATH", "cgroup to join (only / works)", &o.cgroups},
+		{"cgroup", 0, OPTION_LIST, "PATH", "cgroup to join, below the container's",
+			&o.cgroups},
 	};
 	const struct usage u = {"exec [OPTION]... ID [COMMAND [ARGUMENT]...]",
 		"Runs a further process in a container. Exits with its status.", options,

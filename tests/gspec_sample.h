@@ -66,6 +66,7 @@ __attribute__((unused)) static const struct gspec *gspec_sample(void)
 				.args = {4, args},
 				.env = {2, env},
 				.cwd = "/work",
+				.cgroup = "/a/b",
 				.uid = 1000,
 				.gid = 100,
 				.n_groups = 3,

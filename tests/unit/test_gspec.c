@@ -62,6 +62,7 @@ static void check_proc(const struct gproc *a, const struct gproc *b)
 	ok(same_strv(&a->args, &b->args), "args");
 	ok(same_strv(&a->env, &b->env), "env");
 	eq_str(b->cwd, a->cwd, "cwd");
+	eq_str(b->cgroup, a->cgroup ? a->cgroup : "", "cgroup");
 	ok(a->uid == b->uid && a->gid == b->gid, "uid, gid");
 	ok(a->n_groups == b->n_groups && !memcmp(a->groups, b->groups, 4 * a->n_groups), "groups");
 	ok(a->umask == b->umask && a->flags == b->flags, "umask, flags");
@@ -221,6 +222,7 @@ static void test_values(void)
 	REFUSED("root", s.root = "..");
 	REFUSED("root", s.root = "a/b");
 	REFUSED("cwd", s.proc.cwd = "relative");
+	REFUSED("cgroup", s.proc.cgroup = "relative");
 	REFUSED("user", s.proc.uid = UINT32_MAX);
 	REFUSED("umask", s.proc.umask = 01000);
 	REFUSED("process flags", s.proc.flags = GPROC_FLAGS_ALL + 1);
