@@ -161,7 +161,7 @@ ssize_t recv_fds(int sock, void *buf, size_t len, int *fds, unsigned max_fds, un
 	if (mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
 		for (unsigned i = 0; i < n; i++)
 			close(fds[i]);
-		return -EMSGSIZE;
+		return mh.msg_flags & MSG_TRUNC ? -EMSGSIZE : -EMFILE;
 	}
 	if (ret_n)
 		*ret_n = n;

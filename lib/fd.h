@@ -25,7 +25,8 @@ int send_fds(int sock, const void *buf, size_t len, const int *fds, unsigned n);
 
 /* Receives one message; every descriptor that arrives is CLOEXEC. At most max_fds are kept in fds,
  * any further ones are closed. Returns the bytes received (0: peer closed) or -errno; -EMSGSIZE
- * when the message or its descriptors were cut, in which case nothing is kept open. */
+ * when the message was cut; -EMFILE when it is in buf and only descriptors were cut: there were more than
+ * FD_PASS_MAX, or none are left to this process. Nothing is kept open then. */
 ssize_t recv_fds(int sock, void *buf, size_t len, int *fds, unsigned max_fds, unsigned *ret_n);
 
 /* A memfd with the given contents, sealed against change when seal is set, offset 0. Returns fd or

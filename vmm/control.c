@@ -206,14 +206,17 @@ static void serve(struct control *c, struct control_client *cl)
 	n = recv_fds(cl->fd, buf, sizeof(buf), c->fd, CTL_FDS_MAX + 1, &c->n_fds);
 	if (n == -EAGAIN)
 		return;
-	if (n <= 0 && n != -EMSGSIZE) {
+	if (n <= 0 && n != -EMSGSIZE && n != -EMFILE) {
 		drop(cl);
 		return;
 	}
 	memcpy(&req, buf, sizeof(req));
 	if (n == -EMSGSIZE)
-		refuse(c, cl, EPROTO,
-			"a control request was cut: it is too long, or no descriptor is left");
+		refuse(c, cl, EPROTO, "a control request is too long");
+	else if (n == -EMFILE)
+		refuse(c, cl, EMFILE,
+			"the descriptors of a control request were lost: too many, or none is "
+			"left");
 	else if (n == sizeof(req) && well_formed(c, &req))
 		dispatch(c, cl, &req);
 	else

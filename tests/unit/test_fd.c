@@ -2,8 +2,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
+#include "lib/base.h"
 #include "lib/cleanup.h"
 #include "lib/fd.h"
 #include "tests/tap.h"
@@ -67,6 +69,7 @@ static void test_seal(void)
 static void test_pass(void)
 {
 	int s[2], in[2] = {-1, -1}, out[FD_PASS_MAX];
+	struct rlimit rl, none;
 	unsigned n = 99, before;
 	char buf[16];
 
@@ -96,6 +99,16 @@ static void test_pass(void)
 	send_fds(s[0], "too long", 8, in, 2);
 	eq_int(recv_fds(s[1], buf, 4, out, FD_PASS_MAX, &n), -EMSGSIZE, "a message cut short");
 	eq_int(count_fds(), before, "keeps nothing open");
+	send_fds(s[0], "hi", 2, in, 2);
+	BUG_ON(getrlimit(RLIMIT_NOFILE, &rl) < 0);
+	none = rl;
+	none.rlim_cur = 0;
+	setrlimit(RLIMIT_NOFILE, &none);
+	eq_int(recv_fds(s[1], buf, sizeof(buf), out, FD_PASS_MAX, &n), -EMFILE,
+		"a receiver that has no descriptor left");
+	setrlimit(RLIMIT_NOFILE, &rl);
+	ok(!memcmp(buf, "hi", 2), "has the message");
+	eq_int(count_fds(), before, "and nothing open");
 	send_fds(s[0], "hi", 2, in, 2);
 	eq_int(recv_fds(s[1], buf, sizeof(buf), out, FD_PASS_MAX, NULL), 2,
 		"a receiver that wants none");

@@ -40,7 +40,7 @@ struct vsock_cmd {
 };
 
 struct vsock_cmd_reply {
-	uint32_t id;
+	uint32_t id; /* 0: of a command of another size */
 	int32_t errnum;
 };
 

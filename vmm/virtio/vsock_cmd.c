@@ -156,7 +156,7 @@ static int look_at_queue(struct vsock *v)
 
 int vsock_cmd_event(struct vsock *v)
 {
-	struct vsock_cmd cmd;
+	struct vsock_cmd cmd = {0};
 	int fds[FD_PASS_MAX + 1];
 	unsigned n = 0;
 	ssize_t len;
@@ -169,12 +169,15 @@ int vsock_cmd_event(struct vsock *v)
 	len = recv_fds(v->dev->env.cmd_fd, &cmd, sizeof(cmd), fds, FD_PASS_MAX, &n);
 	if (len == -EAGAIN)
 		return 0;
-	if (len <= 0 && len != -EMSGSIZE) { /* the VMM closed it: no more commands */
+	if (len <= 0 && len != -EMSGSIZE &&
+		len != -EMFILE) { /* the VMM closed it: no more commands */
 		vdev_unwatch(v->dev, 0, v->dev->env.cmd_fd);
 		return 0;
 	}
 	fds[FD_PASS_MAX] = -1;
-	if (len != sizeof(cmd))
+	if (len == -EMFILE) /* all of it came but its descriptors: it can be tried again */
+		r = -EMFILE;
+	else if (len != sizeof(cmd))
 		r = -EPROTO;
 	else if (cmd.type == VSOCK_CMD_BIND)
 		r = cmd_bind(v, &cmd, fds, n);
@@ -184,6 +187,6 @@ int vsock_cmd_event(struct vsock *v)
 		return look_at_queue(v);
 	for (unsigned i = 0; i < n; i++) /* what was not taken, before the answer says so */
 		close_fd(&fds[i]);
-	reply_cmd(v, len == sizeof(cmd) ? cmd.id : 0, -r);
+	reply_cmd(v, len == sizeof(cmd) || len == -EMFILE ? cmd.id : 0, -r);
 	return 0;
 }
