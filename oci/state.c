@@ -171,7 +171,20 @@ static int write_file(int dir_fd, const char *text, struct err *err)
 	return 0;
 }
 
-int cstate_write(const struct cstate *s, int dir_fd, struct err *err)
+/* Not every path of a file system is UTF-8, or short enough once joined. */
+static int check_text(const char *text, struct err *err)
+{
+	struct cstate again;
+	int r = cstate_parse(&again, text, strlen(text), err);
+
+	if (r)
+		return err_wrap(err, "cannot keep the container's state");
+	cstate_release(&again);
+	return 0;
+}
+
+/* dir_fd -1: only checked. */
+static int write_state(const struct cstate *s, int dir_fd, struct err *err)
 {
 	struct json_object *o = file_json(s);
 	const char *text = NULL;
@@ -180,11 +193,22 @@ int cstate_write(const struct cstate *s, int dir_fd, struct err *err)
 	if (o)
 		text = json_object_to_json_string_ext(
 			o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
-	if (!text)
-		r = err_set(err, ENOMEM, "cannot write " STATE_FILE);
-	else
+	r = text ? check_text(text, err) : err_set(err, ENOMEM, "cannot write " STATE_FILE);
+	if (r == 0 && dir_fd >= 0)
 		r = write_file(dir_fd, text, err);
 	json_object_put(o);
+	return r;
+}
+
+int cstate_check(const struct cstate *s, struct err *err)
+{
+	return write_state(s, -1, err);
+}
+
+int cstate_write(const struct cstate *s, int dir_fd, struct err *err)
+{
+	int r = write_state(s, dir_fd, err);
+
 	if (r)
 		unlinkat(dir_fd, STATE_TMP, 0);
 	return r;

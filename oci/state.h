@@ -50,7 +50,11 @@ int cstate_pid_start(pid_t pid, uint64_t *ret_ticks);
 /* True when `pid` is alive (not a zombie) and is the process that was recorded. */
 bool cstate_pid_alive(const struct cstate *s);
 
-/* dir_fd: the container's state directory. read: -ENOENT when there is no file. */
+/* Whether it could be read again once written: paths in UTF-8 and not too long. The error names the field. */
+int cstate_check(const struct cstate *s, struct err *err);
+
+/* dir_fd: the container's state directory. write: only what read takes, see cstate_check(). read:
+ * -ENOENT when there is no file. */
 int cstate_write(const struct cstate *s, int dir_fd, struct err *err);
 int cstate_read(struct cstate *ret_s, int dir_fd, struct err *err);
 int cstate_parse(struct cstate *ret_s, const char *text, size_t len, struct err *err);

@@ -142,7 +142,7 @@ static int fill_state(
 	if (!ok)
 		return err_set(err, ENOMEM, "cannot note the state");
 	cstate_set_created(s);
-	return 0;
+	return cstate_check(s, err);
 }
 
 /* What the guest's hooks read. */

@@ -88,6 +88,20 @@ refuse() {
 	[[ $stderr == *"warning"*"linux.intelRdt"* ]]
 }
 
+@test "a bundle whose path is not UTF-8, a root whose path is too long when joined: refused at once" {
+	new_bundle true
+	odd=$BATS_TEST_TMPDIR/$'odd\xff'
+	cp -r "$bundle" "$odd"
+	run coracle create --bundle "$odd" "$id"
+	fails 1 "cannot keep the container's state: state.json"
+	left_nothing
+	mkdir -p "$bundle/rootfs"
+	edit '.root.path = "./" * 2040 + "rootfs"' # a path, until it stands behind the bundle's
+	run coracle create --bundle "$bundle" "$id"
+	fails 1 "cannot keep the container's state: state.json: rootfs:"
+	left_nothing
+}
+
 @test "root file system missing, or a file" {
 	new_bundle true
 	edit '.root.path = "nowhere"'

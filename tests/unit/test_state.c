@@ -160,6 +160,40 @@ static void test_files(void)
 	rmdir(path);
 }
 
+/* What could not be read again is not written. */
+static void test_unreadable(void)
+{
+	char dir[] = "/tmp/coracle-state-XXXXXX", longest[4200];
+	int fd = open(mkdtemp(dir), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct cstate s;
+	char *rootfs;
+
+	eq_int(parse(&s, good), 0, "a state");
+	rootfs = s.rootfs;
+	eq_int(cstate_check(&s, &err), 0, "it could be kept");
+	s.rootfs = strdup("/bundle/\xff\xfe");
+	ok(cstate_check(&s, &err) < 0, "a path that is not UTF-8");
+	has_str(err.msg, "cannot keep the container's state: state.json");
+	free(s.rootfs);
+	memset(longest, 'x', sizeof(longest));
+	longest[0] = '/';
+	longest[4096] = '\0';
+	s.rootfs = longest;
+	err = (struct err)ERR_INIT;
+	ok(cstate_write(&s, fd, &err) < 0, "a path of 4,096 bytes");
+	has_str(err.msg, "state.json: rootfs:");
+	longest[4095] = '\0';
+	eq_int(cstate_write(&s, fd, &err), 0, "one of 4,095");
+	s.rootfs = rootfs;
+	cstate_release(&s);
+	eq_int(cstate_read(&s, fd, &err), 0, "is read again");
+	eq_int(strlen(s.rootfs), 4095, "whole");
+	cstate_release(&s);
+	unlinkat(fd, STATE_FILE, 0);
+	ok(rmdir(dir) == 0, "nothing else was written");
+	close(fd);
+}
+
 static void test_pid(void)
 {
 	struct cstate s = {0};
@@ -258,6 +292,7 @@ int main(void)
 	test_parse();
 	test_ids();
 	test_files();
+	test_unreadable();
 	test_pid();
 	test_output();
 	return tap_done();
