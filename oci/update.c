@@ -28,7 +28,7 @@ int update_load(struct update *u, int state_dir, int bundle_fd, struct err *err)
 	struct jnode root, linux_node;
 	int r;
 
-	*u = (struct update){0};
+	*u = (struct update){.unsure = faccessat(state_dir, UPDATE_UNSURE, F_OK, 0) == 0};
 	r = jdoc_read_at(&u->base, state_dir, UPDATE_FILE, UPDATE_FILE, JSON_CONFIG_MAX, err);
 	if (r == 0) {
 		u->base_node = jdoc_root(&u->base);
@@ -255,7 +255,7 @@ static int translate(struct update *u, const struct spec_opts *opts, struct err 
 	struct resources was = {0};
 	int r = 0;
 
-	if (u->base_node.obj)
+	if (u->base_node.obj && !u->unsure)
 		r = resources_parse(&quiet, &u->base_node, &was);
 	if (r || (r = resources_parse(&c, &merged, &u->resources)))
 		return r;
@@ -303,6 +303,14 @@ int update_merge(struct update *u, const struct spec_opts *opts, struct err *err
 	return r ? r : translate(u, opts, err);
 }
 
+int update_begin(int state_dir, struct err *err)
+{
+	autofd int fd =
+		openat(state_dir, UPDATE_UNSURE, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	return fd < 0 ? err_set(err, errno, "cannot note the update") : 0;
+}
+
 int update_save(const struct update *u, int state_dir, struct err *err)
 {
 	const char *text = json_object_to_json_string_ext(u->merged.root, JSON_C_TO_STRING_PLAIN);
@@ -316,6 +324,8 @@ int update_save(const struct update *u, int state_dir, struct err *err)
 		return err_set(err, errno, "cannot note the resources");
 	r = write_full(fd, text, strlen(text));
 	if (r == 0 && renameat(state_dir, UPDATE_FILE ".tmp", state_dir, UPDATE_FILE) < 0)
+		r = -errno;
+	if (r == 0 && unlinkat(state_dir, UPDATE_UNSURE, 0) < 0 && errno != ENOENT)
 		r = -errno;
 	return r < 0 ? err_set(err, -r, "cannot note the resources") : 0;
 }

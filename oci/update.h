@@ -18,7 +18,10 @@
 #include "oci/resources.h"
 #include "oci/spec.h"
 
-#define UPDATE_FILE "resources.json" /* in the state directory */
+/* In the state directory: what holds, and, while an update is at work or after one that failed half-way, a
+ * mark that nobody knows what the files hold. Then the next one writes all of them. */
+#define UPDATE_FILE   "resources.json"
+#define UPDATE_UNSURE "resources.unsure"
 
 /* runc's flags as given; NULL: not given. */
 struct update_flags {
@@ -38,6 +41,7 @@ struct update {
 	const struct gkeyval *guest, *host; /* files to be written */
 	uint32_t n_guest, n_host;
 	bool check_usage; /* refuse a memory limit below what is in use */
+	bool unsure;      /* UPDATE_UNSURE is there */
 };
 
 /* Reads what holds so far. Release u also after a failure, here and below. */
@@ -47,7 +51,9 @@ int update_read(struct update *u, int fd, struct err *err);
 int update_from_flags(struct update *u, const struct update_flags *f, struct err *err);
 /* Merges and translates. */
 int update_merge(struct update *u, const struct spec_opts *opts, struct err *err);
-/* Notes the merged resources for the next update. */
+/* To be called before the first file is written. */
+int update_begin(int state_dir, struct err *err);
+/* When all are: notes the merged resources for the next update. */
 int update_save(const struct update *u, int state_dir, struct err *err);
 void update_release(struct update *u);
 

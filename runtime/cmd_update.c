@@ -119,7 +119,7 @@ static int update(struct container *c, const struct options *o, const struct glo
 		return r;
 	if (!u->n_guest && !u->n_host)
 		return 0; /* nothing is otherwise than it was */
-	if ((r = check_memory(u, c, err)) < 0)
+	if ((r = check_memory(u, c, err)) < 0 || (r = update_begin(c->dir_fd, err)) < 0)
 		return r;
 	if (u->n_guest && (r = send_update(u, c, err)) < 0)
 		return r;

@@ -133,6 +133,22 @@ static void test_twice(void)
 	eq_str(FLAGS(.cpu_period = "30000"), "cpu.max=7000 30000;", "and is built upon");
 }
 
+/* One that failed may have written some of its files. */
+static void test_halfway(void)
+{
+	struct err err = ERR_INIT;
+
+	write_config("{\"memory\":{\"limit\":1048576},\"pids\":{\"limit\":100}}");
+	eq_str(FLAGS(.pids_limit = "20"), "pids.max=20;", "an update that is not finished");
+	eq_int(update_begin(dir_fd, &err), 0, "begins");
+	eq_str(FLAGS(.pids_limit = "100"), "memory.max=1048576;pids.max=100;",
+		"going back is a change, and everything is written");
+	eq_str(change("{\"pids\":{\"limit\":30}}", NULL, true), "memory.max=1048576;pids.max=30;",
+		"so is any other");
+	eq_str(FLAGS(.pids_limit = "30"), "", "once it is through, only what differs");
+	ok(faccessat(dir_fd, UPDATE_UNSURE, F_OK, 0) < 0, "the mark is gone");
+}
+
 static void test_sizes(void)
 {
 	static const struct {
@@ -181,6 +197,7 @@ int main(void)
 	test_wrong();
 	test_json();
 	test_twice();
+	test_halfway();
 	test_sizes();
 	test_encode();
 	unlinkat(dir_fd, "config.json", 0);
