@@ -282,14 +282,17 @@ static void drain_stdio(struct life *l)
 	int r = send_fds(l->vsock_fd, &cmd, sizeof(cmd), NULL, 0);
 
 	l->drain_id = cmd.id;
-	l->drain_due = r == -EAGAIN;
-	if (l->drain_due)
-		life_watch_vsock(l, true);
-	else if (r < 0)
+	l->drain_due = life_vsock_later(l, r);
+	if (r < 0 && !l->drain_due)
 		life_end(l, l->status);
 }
 
-void life_watch_vsock(struct life *l, bool room)
+bool life_passes(int errnum)
+{
+	return errnum == ENOBUFS || errnum == ENOMEM || errnum == ETOOMANYREFS;
+}
+
+static void watch_vsock(struct life *l, bool room)
 {
 	struct epoll_event ev = {.events = EPOLLIN | (room ? EPOLLOUT : 0), .data.u64 = EV_VSOCK};
 
@@ -298,9 +301,22 @@ void life_watch_vsock(struct life *l, bool room)
 	l->vsock_full = room;
 }
 
+bool life_vsock_later(struct life *l, int result)
+{
+	if (result == -EAGAIN) {
+		watch_vsock(l, true);
+		return true;
+	}
+	if (!life_passes(-result))
+		return false;
+	l->vsock_full = true; /* not EPOLLOUT: it may be writable all the time */
+	life_set_deadline(l, DEADLINE_RETRY, LIFE_RETRY_MS);
+	return true;
+}
+
 static void vsock_room(struct life *l)
 {
-	life_watch_vsock(l, false);
+	watch_vsock(l, false);
 	life_exec_vsock_room(l);
 	if (l->drain_due && !l->vsock_full)
 		drain_stdio(l);
@@ -372,7 +388,7 @@ static void read_vsock(struct life *l)
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (n == sizeof(reply)) {
+	if (n == sizeof(reply) && reply.id) {
 		if (!life_exec_vsock(l, &reply) && l->state == LIFE_DRAINING &&
 			reply.id == l->drain_id)
 			l->drained = true;
@@ -464,7 +480,7 @@ static void expired(struct life *l, enum life_deadline d)
 {
 	struct err err = ERR_INIT;
 
-	if (d != DEADLINE_FAULTS)
+	if (d != DEADLINE_FAULTS && d != DEADLINE_RETRY)
 		read_console(l, CONSOLE_LAST);
 	switch (d) {
 	case DEADLINE_BOOT:
@@ -489,6 +505,12 @@ static void expired(struct life *l, enum life_deadline d)
 		life_fail(l, 0, &err, true);
 		break;
 	case DEADLINE_FAULTS: listen_for_faults(l, EPOLLIN); break;
+	case DEADLINE_RETRY:
+		if (l->guest_full)
+			life_guest_room(l);
+		if (l->vsock_full && !l->ended)
+			vsock_room(l);
+		break;
 	case DEADLINES: BUG_ON(true);
 	}
 }

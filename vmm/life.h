@@ -38,6 +38,7 @@
 #define LIFE_LAST_WORDS_MS 1000  /* from the control channel's end to the panic that explains it */
 #define LIFE_ANSWER_MS     10000 /* for a SIGNAL to be SIGNALED */
 #define LIFE_START_MS      60000 /* for START to be STARTED or FAILED */
+#define LIFE_RETRY_MS      20    /* after the kernel had no memory for a message */
 #define LIFE_SIGNALS_MAX   CONTROL_CLIENTS_MAX
 #define LIFE_STATUS_VM     255
 
@@ -57,6 +58,7 @@ enum life_deadline {
 	DEADLINE_LAST_WORDS,
 	DEADLINE_EXECS,
 	DEADLINE_FAULTS,
+	DEADLINE_RETRY,
 	DEADLINES
 };
 
@@ -87,10 +89,13 @@ struct life {
 	bool size_due;  /* the terminal's size is not sent yet */
 	bool drained;   /* DRAINING: the first process's output is written */
 	bool drain_due; /* life_drain()'s command is not sent yet */
-	uint32_t start_ms;   /* LIFE_START_MS; tests have less time */
-	uint32_t status;     /* while draining: the container's; once ended: the VMM's */
-	uint16_t rows, cols; /* of the terminal, when size_due */
-	uint64_t paused_ns;  /* since when, if paused */
+	bool kill_due;  /* SIGKILL for kill_process is not sent yet */
+	uint32_t start_ms;    /* LIFE_START_MS; tests have less time */
+	uint32_t status;      /* while draining: the container's; once ended: the VMM's */
+	uint16_t rows, cols;  /* of the terminal, when size_due */
+	uint64_t paused_ns;   /* since when, if paused */
+	uint64_t signals_due; /* the first process's that are not sent yet: 1 << (signal - 1) */
+	uint32_t kill_process;
 	uint32_t drain_id;
 	uint32_t next_id;
 	uint64_t deadline_ns[DEADLINES]; /* 0: not set */

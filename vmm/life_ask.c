@@ -52,15 +52,44 @@ static bool signal_before_start(struct life *l, uint32_t signo)
 	return true;
 }
 
+uint64_t life_signal_bit(uint32_t signo)
+{
+	return 1ull << (signo - 1);
+}
+
+bool life_push_signals(struct life *l, uint64_t *due, uint32_t process)
+{
+	while (*due) {
+		struct proto_signal m = {
+			.signo = htole32((uint32_t)__builtin_ctzll(*due) + 1),
+			.process = htole32(process),
+		};
+
+		if (life_send(l, PROTO_SIGNAL, &m, sizeof(m)) == -EAGAIN)
+			return false;
+		*due &= *due - 1;
+	}
+	return true;
+}
+
+void life_push_pending(struct life *l)
+{
+	uint64_t kill = l->kill_due ? life_signal_bit(SIGKILL) : 0;
+
+	l->kill_due = !life_push_signals(l, &kill, l->kill_process);
+	if (!l->kill_due)
+		life_push_signals(l, &l->signals_due, PROTO_PROCESS_FIRST);
+}
+
 static bool kill_now(struct life *l, uint32_t process)
 {
-	struct proto_signal m = {.signo = htole32(SIGKILL), .process = htole32(process)};
-
 	life_go_on(l);
 	l->killed = true;
 	life_set_deadline(l, DEADLINE_KILL, LIFE_KILL_GRACE_MS);
 	/* A guest that takes no message is ended by the deadline. */
-	(void)life_send(l, PROTO_SIGNAL, &m, sizeof(m));
+	l->kill_due = true;
+	l->kill_process = process;
+	life_push_pending(l);
 	return true;
 }
 
@@ -87,6 +116,10 @@ static bool forward(struct life *l, uint32_t signo, uint32_t process, control_to
 		l->next_id = 1;
 	m.id = htole32(l->next_id);
 	r = life_send(l, PROTO_SIGNAL, &m, sizeof(m));
+	if (r == -EAGAIN && !s && process == PROTO_PROCESS_FIRST) {
+		l->signals_due |= life_signal_bit(signo);
+		return true;
+	}
 	if (r < 0)
 		return life_answer(reply, -r, "the guest does not take signals");
 	if (!s)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "vmm/life_priv.h"
+#include "vmm/life_exec_priv.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 
 #include "lib/base.h"
@@ -25,37 +24,15 @@
 #define ID_SLOT_BITS 8
 static_assert(PROTO_EXECS_MAX <= 255, "a slot's number fits, and is not 255");
 
-static uint32_t slot_of(const struct life *l, const struct exec_slot *e)
+uint32_t life_exec_slot(const struct life *l, const struct exec_slot *e)
 {
 	return (uint32_t)(e - l->execs.slot);
 }
 
 static uint32_t id_of(const struct life *l, const struct exec_slot *e)
 {
-	return e->generation << ID_SLOT_BITS | slot_of(l, e);
+	return e->generation << ID_SLOT_BITS | life_exec_slot(l, e);
 }
-
-/* The first of its ports. What runs in the container may open vsock streams too: it cannot be first where
- * it does not know the port, and EXEC goes to init alone. syscalls: getrandom */
-static int pick_ports(struct life *l, struct exec_slot *e)
-{
-	uint32_t port = PROTO_PORT_EXEC + slot_of(l, e) * PROTO_EXEC_PORTS;
-	bool taken = !l->execs.ports_known;
-
-	while (taken) {
-		if (getrandom(&port, sizeof(port), 0) != sizeof(port))
-			return -errno;
-		port &= ~(PROTO_EXEC_PORTS - 1u);
-		taken = port < PROTO_PORT_EXEC || port > UINT32_MAX - 2 * PROTO_EXEC_PORTS;
-		for (unsigned i = 0; i < PROTO_EXECS_MAX && !taken; i++)
-			taken = l->execs.slot[i].state != EXEC_FREE &&
-				l->execs.slot[i].first_port == port;
-	}
-	e->first_port = port;
-	return 0;
-}
-static_assert(
-	(PROTO_EXEC_PORTS & (PROTO_EXEC_PORTS - 1)) == 0, "ports of two slots do not overlap");
 
 static struct exec_slot *find(struct life *l, uint32_t id)
 {
@@ -68,22 +45,25 @@ static struct exec_slot *find(struct life *l, uint32_t id)
 	return e->state != EXEC_FREE && id_of(l, e) == id ? e : NULL;
 }
 
+/* But for its number of uses. */
+static void clear(struct exec_slot *e)
+{
+	*e = (struct exec_slot){.generation = e->generation, .conn_fd = -1};
+	for (unsigned p = 0; p < PROTO_EXEC_PORTS; p++)
+		e->fd[p] = -1;
+}
+
 void life_exec_init(struct life *l)
 {
-	for (unsigned i = 0; i < PROTO_EXECS_MAX; i++) {
-		struct exec_slot *e = &l->execs.slot[i];
-
-		e->conn_fd = -1;
-		for (unsigned p = 0; p < PROTO_EXEC_PORTS; p++)
-			e->fd[p] = -1;
-	}
+	for (unsigned i = 0; i < PROTO_EXECS_MAX; i++)
+		clear(&l->execs.slot[i]);
 }
 
 /* The proxy's connection */
 
 static int watch_conn(struct life *l, struct exec_slot *e, uint32_t events)
 {
-	struct epoll_event ev = {.events = events, .data.u64 = EV_EXEC + slot_of(l, e)};
+	struct epoll_event ev = {.events = events, .data.u64 = EV_EXEC + life_exec_slot(l, e)};
 
 	return epoll_ctl(l->epoll_fd, EPOLL_CTL_MOD, e->conn_fd, &ev) < 0 ? -errno : 0;
 }
@@ -97,85 +77,12 @@ static bool tell(struct life *l, struct exec_slot *e, struct ctl_reply *reply)
 	       sizeof(*reply);
 }
 
-static void tell_last(struct life *l, struct exec_slot *e, struct ctl_reply *reply)
+void life_exec_tell_last(struct life *l, struct exec_slot *e, struct ctl_reply *reply)
 {
 	if (e->conn_fd < 0)
 		return;
 	(void)tell(l, e, reply);
 	close_fd(&e->conn_fd);
-}
-
-/* Commands to the vsock device. A slot has at most one under way: their number is bounded. */
-
-static int send_cmd(struct life *l, struct exec_slot *e, struct vsock_cmd *cmd, int fd)
-{
-	int r;
-
-	if (!++l->next_id)
-		l->next_id = 1;
-	cmd->id = l->next_id;
-	r = send_fds(l->vsock_fd, cmd, sizeof(*cmd), &fd, fd >= 0);
-	e->cmd_due = r < 0;
-	e->cmd_id = r < 0 ? 0 : cmd->id;
-	if (r == -EAGAIN) {
-		life_watch_vsock(l, true);
-		return 0;
-	}
-	return r;
-}
-
-static int cmd_bind(struct life *l, struct exec_slot *e)
-{
-	bool rx = e->port == PROTO_EXEC_STDOUT || e->port == PROTO_EXEC_STDERR;
-	struct vsock_cmd cmd = {
-		.type = VSOCK_CMD_BIND,
-		.port = e->first_port + e->port,
-		.count = 1,
-		.flags = rx ? VSOCK_BIND_RX : VSOCK_BIND_TX,
-	};
-	int r = send_cmd(l, e, &cmd, e->fd[e->port]);
-
-	if (!e->cmd_due)
-		close_fd(&e->fd[e->port]);
-	return r;
-}
-
-static int cmd_ports(struct life *l, struct exec_slot *e, uint32_t type)
-{
-	struct vsock_cmd cmd = {.type = type, .port = e->first_port, .count = PROTO_EXEC_PORTS};
-
-	return send_cmd(l, e, &cmd, -1);
-}
-
-/* The command that belongs to the state e is in. */
-static void send_cmd_of_state(struct life *l, struct exec_slot *e)
-{
-	struct err err = ERR_INIT;
-	int r;
-
-	switch ((enum exec_state)e->state) {
-	case EXEC_BINDING: r = cmd_bind(l, e); break;
-	case EXEC_DRAINING:
-	case EXEC_FLUSHING: r = cmd_ports(l, e, VSOCK_CMD_DRAIN); break;
-	case EXEC_UNBINDING: r = cmd_ports(l, e, VSOCK_CMD_UNBIND); break;
-	default: BUG_ON(true);
-	}
-	if (r == 0)
-		return;
-	err_plain(&err, EIO, "the vsock device has failed");
-	life_fail(l, 0, &err, false);
-}
-
-static void enter(struct life *l, struct exec_slot *e, enum exec_state state)
-{
-	e->state = (uint8_t)state;
-	send_cmd_of_state(l, e);
-}
-
-static void set_free(struct life *l, struct exec_slot *e)
-{
-	e->state = EXEC_FREE;
-	l->execs.n--;
 }
 
 /* Frames to the guest: what is due, as far as the guest takes it. EPIPE: its channel has ended, and with
@@ -193,13 +100,12 @@ static void push(struct life *l, struct exec_slot *e)
 	uint32_t id = htole32(id_of(l, e));
 	struct proto_exec exec = {
 		.id = id, .port = htole32(e->first_port), .flags = htole32(e->flags)};
-	struct proto_signal sig = {.signo = htole32(e->signo), .process = id};
 	struct proto_signal kill = {.signo = htole32(SIGKILL), .process = id};
 	struct proto_resize size = {
 		.process = id, .rows = htole16(e->rows), .cols = htole16(e->cols)};
 
 	if (send_due(l, &e->exec_due, PROTO_EXEC, &exec, sizeof(exec)) &&
-		send_due(l, &e->signal_due, PROTO_SIGNAL, &sig, sizeof(sig)) &&
+		life_push_signals(l, &e->signals_due, id_of(l, e)) &&
 		send_due(l, &e->kill_due, PROTO_SIGNAL, &kill, sizeof(kill)))
 		send_due(l, &e->resize_due, PROTO_RESIZE, &size, sizeof(size));
 }
@@ -208,7 +114,7 @@ static void push(struct life *l, struct exec_slot *e)
 static void ask_guest(struct life *l, struct exec_slot *e)
 {
 	if (e->conn_fd < 0) {
-		enter(l, e, EXEC_UNBINDING);
+		life_exec_enter(l, e, EXEC_UNBINDING);
 		return;
 	}
 	e->state = EXEC_ASKED;
@@ -217,11 +123,11 @@ static void ask_guest(struct life *l, struct exec_slot *e)
 	push(l, e);
 }
 
-static void bind_next(struct life *l, struct exec_slot *e)
+void life_exec_bind_next(struct life *l, struct exec_slot *e)
 {
 	while (++e->port < PROTO_EXEC_PORTS)
 		if (e->fd[e->port] >= 0) {
-			enter(l, e, EXEC_BINDING);
+			life_exec_enter(l, e, EXEC_BINDING);
 			return;
 		}
 	ask_guest(l, e);
@@ -231,9 +137,11 @@ static void bind_next(struct life *l, struct exec_slot *e)
 static void proxy_gone(struct life *l, struct exec_slot *e)
 {
 	close_fd(&e->conn_fd);
-	if (e->state == EXEC_ASKED && e->exec_due) {
+	if (e->state == EXEC_BINDING && e->cmd_due) {
+		life_exec_unbind(l, e);
+	} else if (e->state == EXEC_ASKED && e->exec_due) {
 		e->exec_due = false;
-		enter(l, e, EXEC_UNBINDING);
+		life_exec_enter(l, e, EXEC_UNBINDING);
 	} else if (e->state == EXEC_ASKED || e->state == EXEC_RUNNING) {
 		e->kill_due = true;
 		push(l, e);
@@ -308,22 +216,23 @@ bool life_exec_request(struct life *l, int *conn_fd, const struct ctl_request *r
 		return life_answer(reply, EINVAL,
 			"exec: expected a sealed memfd and the streams that are not null");
 	e = free_slot(l);
-	*e = (struct exec_slot){
-		.generation = (e->generation + 1) & (UINT32_MAX >> ID_SLOT_BITS),
-		.flags = req->arg,
-		.conn_fd = *conn_fd,
-	};
+	clear(e);
+	e->flags = req->arg;
+	e->conn_fd = *conn_fd;
+	e->until_ns = timeline_now() + l->start_ms * 1000000ull;
+	e->generation = (e->generation + 1) & (UINT32_MAX >> ID_SLOT_BITS);
 	if (!e->generation)
 		e->generation = 1;
-	if (pick_ports(l, e) < 0 || watch_conn(l, e, 0) < 0) { /* hang-up only */
+	if (life_exec_pick_ports(l, e) < 0 || watch_conn(l, e, 0) < 0) { /* hang-up only */
 		e->conn_fd = -1;
 		return life_answer(reply, errno, "cannot prepare for another process");
 	}
 	*conn_fd = -1;
 	for (unsigned p = 0; p < PROTO_EXEC_PORTS; p++)
-		e->fd[p] = wants_stream(e->flags, p) ? take_fd(&fds[taken++]) : -1;
+		if (wants_stream(e->flags, p))
+			e->fd[p] = take_fd(&fds[taken++]);
 	l->execs.n++;
-	enter(l, e, EXEC_BINDING); /* PROTO_EXEC_SPEC is the first */
+	life_exec_enter(l, e, EXEC_BINDING); /* PROTO_EXEC_SPEC is the first */
 	return false;
 }
 
@@ -341,8 +250,7 @@ static bool serve(struct life *l, struct exec_slot *e, const struct ctl_request 
 	}
 	if (req->type != CTL_SIGNAL || !req->arg || req->arg > SIGNAL_MAX)
 		return false;
-	e->signo = (uint8_t)req->arg;
-	e->signal_due = true; /* if it stays so, the connection is not read: the guest is full */
+	e->signals_due |= life_signal_bit(req->arg);
 	push(l, e);
 	return true;
 }
@@ -406,7 +314,7 @@ static bool on_failed(struct life *l, struct exec_slot *e, const void *payload)
 	life_answer(&reply, why.errnum, "%.*s", CTL_TEXT_MAX - 1, why.text);
 	reply.exit_status = why.exit_status;
 	e->state = EXEC_OVER;
-	tell_last(l, e, &reply);
+	life_exec_tell_last(l, e, &reply);
 	return true;
 }
 
@@ -420,7 +328,7 @@ static bool on_exited(struct life *l, struct exec_slot *e, const void *payload)
 		return false;
 	if (e->conn_fd >= 0 && watch_conn(l, e, 0) < 0)
 		proxy_gone(l, e);
-	enter(l, e, EXEC_DRAINING);
+	life_exec_enter(l, e, EXEC_DRAINING);
 	return true;
 }
 
@@ -430,7 +338,7 @@ static bool on_closed(struct life *l, struct exec_slot *e)
 		return false;
 	e->closed = true;
 	if (e->state == EXEC_OVER)
-		enter(l, e, EXEC_FLUSHING);
+		life_exec_enter(l, e, EXEC_FLUSHING);
 	return true;
 }
 
@@ -466,76 +374,15 @@ void life_exec_guest_room(struct life *l)
 	}
 }
 
-/* The vsock device's word */
-
-static void bound(struct life *l, struct exec_slot *e, int errnum)
-{
-	struct ctl_reply reply = {0};
-
-	if (!errnum && e->conn_fd >= 0) {
-		bind_next(l, e);
-		return;
-	}
-	life_answer(&reply, errnum, "cannot open vsock port %u to the guest: %s",
-		e->first_port + e->port, strerror(errnum));
-	for (unsigned p = 0; p < PROTO_EXEC_PORTS; p++)
-		close_fd(&e->fd[p]);
-	tell_last(l, e, &reply);
-	enter(l, e, EXEC_UNBINDING);
-}
-
-static void drained(struct life *l, struct exec_slot *e)
-{
-	struct ctl_reply reply = {.exit_status = e->status};
-
-	tell_last(l, e, &reply);
-	if (e->closed)
-		enter(l, e, EXEC_FLUSHING);
-	else
-		e->state = EXEC_OVER;
-}
-
-bool life_exec_vsock(struct life *l, const struct vsock_cmd_reply *r)
-{
-	struct exec_slot *e = NULL;
-
-	for (unsigned i = 0; l->execs.n && i < PROTO_EXECS_MAX && !e; i++)
-		if (l->execs.slot[i].cmd_id && l->execs.slot[i].cmd_id == r->id)
-			e = &l->execs.slot[i];
-	if (!e)
-		return false;
-	e->cmd_id = 0;
-	switch ((enum exec_state)e->state) {
-	case EXEC_BINDING: bound(l, e, r->errnum); break;
-	case EXEC_DRAINING: drained(l, e); break;
-	case EXEC_FLUSHING: enter(l, e, EXEC_UNBINDING); break;
-	case EXEC_UNBINDING: set_free(l, e); break;
-	default: BUG_ON(true); /* no command is under way in the others */
-	}
-	return true;
-}
-
-bool life_exec_unwritten(const struct life *l)
-{
-	for (unsigned i = 0; l->execs.n && i < PROTO_EXECS_MAX; i++)
-		if (l->execs.slot[i].state == EXEC_DRAINING ||
-			l->execs.slot[i].state == EXEC_FLUSHING)
-			return true;
-	return false;
-}
-
-void life_exec_vsock_room(struct life *l)
-{
-	for (unsigned i = 0; l->execs.n && i < PROTO_EXECS_MAX && !l->vsock_full; i++)
-		if (l->execs.slot[i].cmd_due)
-			send_cmd_of_state(l, &l->execs.slot[i]);
-}
-
 /* Deadlines, and the end */
 
 /* The guest takes its time for many at once: it is silent only when it says nothing about any of them. */
 static uint64_t deadline_of(const struct life *l, const struct exec_slot *e)
 {
+	if (e->conn_fd < 0 || (e->state != EXEC_BINDING && e->state != EXEC_ASKED))
+		return UINT64_MAX;
+	if (e->state == EXEC_BINDING)
+		return e->until_ns;
 	return MAX(e->until_ns, l->execs.heard_ns + l->start_ms * 1000000ull);
 }
 
@@ -543,12 +390,8 @@ uint64_t life_exec_next_ns(const struct life *l)
 {
 	uint64_t next = UINT64_MAX;
 
-	for (unsigned i = 0; l->execs.n && i < PROTO_EXECS_MAX; i++) {
-		const struct exec_slot *e = &l->execs.slot[i];
-
-		if (e->state == EXEC_ASKED && e->conn_fd >= 0)
-			next = MIN(next, deadline_of(l, e));
-	}
+	for (unsigned i = 0; l->execs.n && i < PROTO_EXECS_MAX; i++)
+		next = MIN(next, deadline_of(l, &l->execs.slot[i]));
 	return next;
 }
 
@@ -558,10 +401,13 @@ void life_exec_expire(struct life *l, uint64_t now_ns)
 		struct exec_slot *e = &l->execs.slot[i];
 		struct ctl_reply reply = {0};
 
-		if (e->state != EXEC_ASKED || e->conn_fd < 0 || deadline_of(l, e) > now_ns)
+		if (deadline_of(l, e) > now_ns)
 			continue;
 		life_answer(&reply, ETIMEDOUT,
-			"the guest did not say within %u ms whether the program was executed",
+			e->state == EXEC_BINDING
+				? "the vsock device did not take the process's streams within %u ms"
+				: "the guest did not say within %u ms whether the program was "
+				  "executed",
 			l->start_ms);
 		(void)tell(l, e, &reply);
 		proxy_gone(l, e);
@@ -587,7 +433,7 @@ static void end_one(struct life *l, struct exec_slot *e, const struct ctl_reply 
 		reply.exit_status = e->status;
 	else
 		life_answer(&reply, ESRCH, "the container has ended");
-	tell_last(l, e, &reply);
+	life_exec_tell_last(l, e, &reply);
 }
 
 void life_exec_end(struct life *l, const struct ctl_reply *failed)

@@ -6,6 +6,8 @@
  *
  *	BINDING -> ASKED -> RUNNING -> DRAINING -> OVER -> FLUSHING -> UNBINDING -> FREE
  *
+ * life_exec.c: proxies, the guest, deadlines. life_exec_dev.c: the vsock device.
+ *
  * What the guest may say of an id is exactly what these states wait for; anything else breaks the
  * protocol and ends the VM (docs/protocol.md). A guest that never says CLOSED keeps the slot: it runs
  * out of them, nobody else does. So does whoever keeps the reading end of an ended process's output
@@ -35,23 +37,23 @@ enum exec_state {
 };
 
 struct exec_slot {
-	uint8_t state;   /* enum exec_state */
-	uint8_t port;    /* BINDING: enum proto_exec_port that was asked for last */
-	bool closed;     /* CLOSED came early, while DRAINING */
-	bool cmd_due;    /* the command of the state is not sent yet */
-	bool exec_due;   /* EXEC itself is not sent yet */
-	bool signal_due; /* the proxy's signal is not sent yet; no other is read before */
-	bool kill_due;   /* SIGKILL for it is not sent yet */
-	bool resize_due; /* nor RESIZE */
-	uint8_t signo;
-	uint16_t rows, cols; /* what to send then */
-	uint32_t generation; /* of the slot: an old id never means a new process */
+	uint8_t state;        /* enum exec_state */
+	uint8_t port;         /* BINDING: enum proto_exec_port that was asked for last */
+	bool closed;          /* CLOSED came early, while DRAINING */
+	bool cmd_due;         /* the command of the state is not sent yet */
+	bool exec_due;        /* EXEC itself is not sent yet */
+	bool kill_due;        /* SIGKILL for it, after its proxy's end, is not sent yet */
+	bool resize_due;      /* nor RESIZE */
+	uint16_t rows, cols;  /* what to send then */
+	uint64_t signals_due; /* the proxy's that are not sent yet: 1 << (signal - 1) */
+	uint32_t generation;  /* of the slot: an old id never means a new process */
 	uint32_t first_port;
-	uint32_t flags;    /* of EXEC */
-	uint32_t cmd_id;   /* of the command that the vsock device has; 0: none */
-	uint32_t status;   /* once it is over */
-	uint64_t until_ns; /* ASKED: how long the guest may take, if it is not busy with others */
-	int conn_fd;       /* its proxy; -1: gone, or told all */
+	uint32_t flags;  /* of EXEC */
+	uint32_t cmd_id; /* of the command that the vsock device has; 0: none */
+	uint32_t status; /* once it is over */
+	uint64_t
+		until_ns; /* BINDING: for the device; ASKED: for the guest, if it is not busy with others */
+	int conn_fd;              /* its proxy; -1: gone, or told all */
 	int fd[PROTO_EXEC_PORTS]; /* BINDING: not the vsock device's yet; -1: none */
 };
 

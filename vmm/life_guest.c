@@ -42,6 +42,11 @@ int life_send(struct life *l, enum proto_type type, const void *payload, uint32_
 		watch_guest(l, true);
 		return -EAGAIN;
 	}
+	if (n < 0 && life_passes(errno)) {
+		l->guest_full = true; /* not EPOLLOUT: it may be writable all the time */
+		life_set_deadline(l, DEADLINE_RETRY, LIFE_RETRY_MS);
+		return -EAGAIN;
+	}
 	return n >= 0 && (size_t)n == sizeof(h) + len ? 0 : -EPIPE;
 }
 
@@ -50,6 +55,7 @@ void life_guest_room(struct life *l)
 	if (l->guest_fd < 0)
 		return;
 	watch_guest(l, false);
+	life_push_pending(l);
 	life_tty_push(l);
 	life_exec_guest_room(l);
 }

@@ -24,8 +24,11 @@ enum life_event {
 
 /* life.c */
 enum vm_phase life_phase(const struct life *l);
-/* Waits for room in the vsock device's socket, to go on in life_exec_vsock_room(). */
-void life_watch_vsock(struct life *l, bool room);
+/* What send_fds() to the vsock device gave: is the message to be sent again in life_exec_vsock_room() or
+ * drain_stdio()? That is called once the socket has room, or the kernel may have memory again. */
+bool life_vsock_later(struct life *l, int result);
+/* The kernel had no room for a message, for a reason that passes; the socket may well be writable. */
+bool life_passes(int errnum);
 void life_set_deadline(
 	struct life *l, enum life_deadline d, uint32_t ms); /* keeps an earlier one */
 /* The container has ended: report, answer whoever waits. The loop ends with `status`. */
@@ -46,8 +49,8 @@ void life_go_on(struct life *l); /* if it is paused */
 
 /* life_guest.c */
 void life_guest_event(struct life *l);
-/* Sends a frame without ever waiting. 0, -EAGAIN (the guest does not read; life_exec_guest_room() is called
- * once it does), -EPIPE. */
+/* Sends a frame without ever waiting. 0, -EAGAIN (the guest does not read, or there is no memory;
+ * life_guest_room() is called when it may work), -EPIPE. */
 int life_send(struct life *l, enum proto_type type, const void *payload, uint32_t len);
 void life_guest_room(struct life *l);
 /* What comes from a guest goes to terminals and logs: no control characters. */
@@ -63,6 +66,10 @@ __attribute__((format(printf, 3, 4))) bool life_answer(
 bool life_request(
 	void *opaque, control_token token, const struct ctl_request *req, struct ctl_reply *reply);
 void life_host_signal(struct life *l, uint32_t signo); /* a signal to the VMM's own pid */
+uint64_t life_signal_bit(uint32_t signo);              /* 1 to SIGNAL_MAX */
+/* Sends those in *due to the process, the lowest first, as far as the guest takes them; true: all. */
+bool life_push_signals(struct life *l, uint64_t *due, uint32_t process);
+void life_push_pending(struct life *l); /* the first process's, and SIGKILL */
 void life_signaled(struct life *l, uint32_t id, int32_t errnum);
 void life_expire_signals(struct life *l, uint64_t now_ns);
 void life_postpone_signals(struct life *l, uint64_t ns);

@@ -247,6 +247,19 @@ static void test_vm_death(void)
 	eq_int(world_end(&w), 1, "before READY: 1");
 }
 
+/* A command that the vsock device could not even read the number of. */
+static void test_nonsense(void)
+{
+	struct vmm_report rep;
+	struct world w;
+
+	world_run_up(&w);
+	BUG_ON(send(w.vsock_dev, &(struct vsock_cmd_reply){.errnum = EPROTO}, 8, 0) != 8);
+	rep = world_report(&w);
+	has_str(said(rep.text), "the vsock device has failed");
+	eq_int(world_end(&w), LIFE_STATUS_VM, "a reply of no command is the end");
+}
+
 static void fail_toy(struct world *w)
 {
 	atomic_store(&w->shared.failed, 0); /* the driver resets it */
@@ -297,6 +310,7 @@ int main(void)
 	test_failures();
 	test_start_deadline();
 	test_vm_death();
+	test_nonsense();
 	test_device_faults();
 	return tap_done();
 }

@@ -135,6 +135,40 @@ static void test_kill(void)
 	eq_int(world_end(&w), 137, "a guest that reads nothing can still be killed");
 }
 
+/* Signals that meet a full channel: each kind once, when the guest reads again. */
+static void test_full_channel(void)
+{
+	bool hup = false, term = false, answered = true;
+	struct proto_signal sig = {0};
+	int small = 4096, conn[64];
+	struct world w;
+	unsigned n = 0;
+
+	world_make(&w, 0);
+	setsockopt(w.life.guest_fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+	world_go(&w);
+	world_up(&w);
+	while (n < ARRAY_SIZE(conn) && !__atomic_load_n(&w.life.guest_full, __ATOMIC_SEQ_CST)) {
+		conn[n] = world_client(&w);
+		ctl_send(conn[n++], CTL_SIGNAL, SIGUSR1);
+		answered &= world_ask(&w, CTL_STATE, 0).phase == VM_RUNNING;
+	}
+	ok(n > 1 && n < ARRAY_SIZE(conn) && answered, "the guest's channel is full (%u)", n);
+	eq_int(ctl_answer(conn[n - 1]).errnum, EAGAIN, "a client is told so");
+	kill(getpid(), SIGTERM);
+	kill(getpid(), SIGHUP);
+	world_ask(&w, CTL_STATE, 0); /* by the time it is answered they have been read */
+	while (!(hup && term) && guest_heard(&w, &sig) == PROTO_SIGNAL) {
+		hup |= sig.signo == SIGHUP && sig.process == PROTO_PROCESS_FIRST;
+		term |= sig.signo == SIGTERM;
+	}
+	ok(hup && term, "signals to the VMM's pid are kept and sent");
+	while (n)
+		close(conn[--n]);
+	guest_exited(&w, 0);
+	world_end(&w);
+}
+
 static void test_clients(void)
 {
 	int idle[CONTROL_CLIENTS_MAX + 4];
@@ -205,6 +239,7 @@ int main(void)
 	eq_int(life_block_signals(&err), 0, "signals are blocked");
 	test_protocol();
 	test_kill();
+	test_full_channel();
 	test_clients();
 	return tap_done();
 }
