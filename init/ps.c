@@ -16,9 +16,14 @@
 /* What stands after the name in /proc/N/stat, by its number in proc(5) less 3. */
 enum {
 	STAT_PPID = 1,
+	STAT_GROUP = 2,
+	STAT_SESSION = 3,
 	STAT_TTY = 4,
+	STAT_FOREGROUND = 5,
 	STAT_UTIME = 11,
 	STAT_STIME = 12,
+	STAT_NICE = 16,
+	STAT_THREADS = 17,
 	STAT_START = 19,
 	STAT_FIELDS,
 };
@@ -30,6 +35,23 @@ static void copy_clean(const char *from, size_t len, char *out, size_t out_bytes
 	memset(out, 0, out_bytes);
 	for (size_t i = 0; i < n; i++)
 		out[i] = (unsigned char)from[i] < ' ' || from[i] == 0x7f ? '?' : from[i];
+}
+
+/* The letters of ps(1) under "PROCESS STATE CODES". */
+static void state_letters(char state, uint64_t pid, const uint64_t *field, char *out)
+{
+	int64_t nice = (int64_t)field[STAT_NICE];
+
+	*out++ = state < '!' || state > '~' ? '?' : state;
+	if (nice)
+		*out++ = nice < 0 ? '<' : 'N';
+	if (field[STAT_SESSION] == pid)
+		*out++ = 's';
+	if (field[STAT_THREADS] > 1)
+		*out++ = 'l';
+	if (field[STAT_FOREGROUND] == field[STAT_GROUP])
+		*out++ = '+';
+	*out = '\0';
 }
 
 int ps_parse_stat(const char *text, struct ps_stat *ret_s)
@@ -54,6 +76,7 @@ int ps_parse_stat(const char *text, struct ps_stat *ret_s)
 	ret_s->tty = (uint32_t)field[STAT_TTY];
 	ret_s->ticks = field[STAT_UTIME] + field[STAT_STIME];
 	ret_s->start_ticks = field[STAT_START];
+	state_letters(close[2], strtoull(text, NULL, 10), field, ret_s->stat);
 	return 0;
 }
 
@@ -123,6 +146,7 @@ bool ps_read(pid_t pid, bool own_pids, struct proto_process *ret_p)
 	clock_gettime(CLOCK_REALTIME, &now);
 	start_ms = st.start_ticks * (1000 / TICKS_PER_S);
 	memcpy(ret_p->comm, st.comm, sizeof(ret_p->comm));
+	memcpy(ret_p->stat, st.stat, sizeof(ret_p->stat));
 	ret_p->ppid = own_number((pid_t)st.ppid, own_pids);
 	ret_p->tty = st.tty;
 	ret_p->cpu_ms = st.ticks * (1000 / TICKS_PER_S);

@@ -15,7 +15,7 @@ bool ps_read(pid_t pid, bool own_pids, struct proto_process *ret_p);
 
 /* The pieces, for tests. /proc/N/stat: 0, or -EINVAL. ppid is as init numbers it. */
 struct ps_stat {
-	char comm[16];
+	char comm[16], stat[8];
 	uint32_t ppid, tty;
 	uint64_t ticks, start_ticks; /* user and system time; since boot */
 };

@@ -33,7 +33,7 @@
 #include <assert.h>
 #include <stdint.h>
 
-#define PROTO_VERSION      2
+#define PROTO_VERSION      3
 #define PROTO_GUEST_CID    3
 #define PROTO_PORT_CONTROL 1024
 #define PROTO_PORT_STDIN   1025
@@ -203,8 +203,9 @@ struct proto_process {
 	uint64_t cpu_ms;     /* user and system time */
 	uint64_t elapsed_ms; /* since its start */
 	char comm[16];       /* NUL-terminated */
+	char stat[8];        /* as ps(1) has it: the state's letter, then flags; NUL-terminated */
 	char args
-		[112]; /* command line, blanks between, cut, NUL-terminated; "": comm in brackets */
+		[104]; /* command line, blanks between, cut, NUL-terminated; "": comm in brackets */
 };
 static_assert(sizeof(struct proto_process) == 168, "wire");
 

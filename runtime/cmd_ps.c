@@ -18,6 +18,19 @@
 
 #define PROCESSES_MAX 65536u /* what a guest may list */
 
+/* What ps(1) shows when asked with the letter x alone. */
+static bool wants_states(int argc, char **argv)
+{
+	bool x = false;
+
+	for (int i = 0; i < argc; i++) {
+		if (strpbrk(argv[i], "fFul"))
+			return false;
+		x = x || strchr(argv[i], 'x');
+	}
+	return x;
+}
+
 /* runc hands further arguments to ps(1). Of these, the ones that only select are what we print anyway. */
 static int check_ps_options(int argc, char **argv, struct err *err)
 {
@@ -26,13 +39,16 @@ static int check_ps_options(int argc, char **argv, struct err *err)
 
 		if (!*letters || letters[strspn(letters, "aAdefFuxwl")])
 			return err_plain(err, EOPNOTSUPP,
-				"ps option '%.100s' is not supported: the table is that of ps -ef",
+				"ps option '%.100s' is not supported: the table is that of ps -ef "
+				"or "
+				"ps -ex",
 				argv[i]);
 	}
 	return 0;
 }
 
 struct table {
+	bool states;
 	uint64_t now_s;
 	uint32_t n;
 };
@@ -51,31 +67,36 @@ static int print_processes(void *arg, const void *data, size_t len, struct err *
 	t->n += (uint32_t)n;
 	for (size_t i = 0; i < n; i++) {
 		memcpy(&p, (const char *)data + i * sizeof(p), sizeof(p));
-		ps_table_row(stdout, &p, t->now_s);
+		if (t->states)
+			ps_states_row(stdout, &p);
+		else
+			ps_table_row(stdout, &p, t->now_s);
 	}
 	return 0;
 }
 
-static int print_table(const struct container *c, struct err *err)
+/* Of a container that has ended the head alone, as in runc. */
+static int print_table(const struct container *c, bool states, bool ended, struct err *err)
 {
-	struct table t = {.now_s = (uint64_t)time(NULL)};
+	struct table t = {.states = states, .now_s = (uint64_t)time(NULL)};
 
-	printf("%s\n", PS_TABLE_HEAD);
-	return ask_guest(c, PROTO_ASK_PROCESSES, -1, print_processes, &t, err);
+	printf("%s\n", states ? PS_STATES_HEAD : PS_TABLE_HEAD);
+	return ended ? 0 : ask_guest(c, PROTO_ASK_PROCESSES, -1, print_processes, &t, err);
 }
 
-static int print_json(const struct container *c, struct err *err)
+static int print_json(const struct container *c, bool ended, struct err *err)
 {
 	autofree pid_t *pids = NULL;
 	bool ok = true;
 	struct json_object *a;
 	size_t n = 0;
-	int r = exec_mark_list(c, &pids, &n, err);
+	int r = ended ? 0 : exec_mark_list(c, &pids, &n, err);
 
 	if (r < 0)
 		return r;
 	a = jnew_array(&ok);
-	jadd(a, json_object_new_int64(c->state.pid), &ok);
+	if (!ended)
+		jadd(a, json_object_new_int64(c->state.pid), &ok);
 	for (size_t i = 0; i < n; i++)
 		jadd(a, json_object_new_int64(pids[i]), &ok);
 	r = ok ? json_print(stdout, a, JSON_COMPACT) : -ENOMEM;
@@ -83,24 +104,24 @@ static int print_json(const struct container *c, struct err *err)
 	return r < 0 ? err_set(err, -r, "cannot print the processes") : 0;
 }
 
-static int ps(const struct container *c, const char *format, struct err *err)
+static int ps(const struct container *c, const char *format, bool states, struct err *err)
 {
-	bool json = !strcmp(format, "json");
+	bool json = !strcmp(format, "json"), ended = false;
 
 	if (!json && strcmp(format, "table"))
 		return err_plain(err, EINVAL, "invalid format option");
 	switch (container_status(c)) {
+	case CONTAINER_STOPPED: ended = true; break;
 	case CONTAINER_CREATED:
-	case CONTAINER_RUNNING: return json ? print_json(c, err) : print_table(c, err);
+	case CONTAINER_RUNNING: break;
 	case CONTAINER_PAUSED:
 		if (json)
-			return print_json(c, err);
+			break;
 		return err_plain(
 			err, EINVAL, "the container is paused: its own processes cannot be listed");
-	case CONTAINER_CREATING:
-	case CONTAINER_STOPPED: break;
+	case CONTAINER_CREATING: return err_plain(err, ESRCH, "container not running");
 	}
-	return err_plain(err, ESRCH, "container not running");
+	return json ? print_json(c, ended, err) : print_table(c, states, ended, err);
 }
 
 int cmd_ps(const struct global *g, int argc, char **argv, struct err *err)
@@ -121,7 +142,7 @@ int cmd_ps(const struct global *g, int argc, char **argv, struct err *err)
 		return first;
 	r = check_ps_options(argc - first - 1, argv + first + 1, err);
 	if (r >= 0)
-		r = ps(&c, format, err);
+		r = ps(&c, format, wants_states(argc - first - 1, argv + first + 1), err);
 	container_release(&c);
 	return r;
 }

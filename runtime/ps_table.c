@@ -76,19 +76,39 @@ static unsigned cpu_percent(const struct proto_process *p)
 	return whole ? (unsigned)MIN(p->cpu_ms / whole, (uint64_t)CPU_PERCENT_MAX) : 0;
 }
 
+#define COMMAND_MAX (sizeof(((struct proto_process *)0)->args) + 3)
+
+static void command_name(char out[COMMAND_MAX], const struct proto_process *p)
+{
+	char args[sizeof(p->args) + 1], comm[sizeof(p->comm) + 1];
+
+	printable(args, sizeof(args), p->args, sizeof(p->args));
+	printable(comm, sizeof(comm), p->comm, sizeof(p->comm));
+	snprintf(out, COMMAND_MAX, *args ? "%s" : "[%s]", *args ? args : comm);
+}
+
+void ps_states_row(FILE *f, const struct proto_process *p)
+{
+	char tty[32], stat[sizeof(p->stat) + 1], command[COMMAND_MAX];
+	uint64_t s = p->cpu_ms / 1000;
+
+	tty_name(tty, sizeof(tty), p->tty);
+	printable(stat, sizeof(stat), p->stat, sizeof(p->stat));
+	command_name(command, p);
+	fprintf(f, "%7u %-8s %-4s %3" PRIu64 ":%02u %s\n", p->pid, tty, stat, s / 60,
+		(unsigned)(s % 60), command);
+}
+
 void ps_table_row(FILE *f, const struct proto_process *p, uint64_t now_s)
 {
-	char user[16], tty[32], start[16], cpu[40], args[sizeof(p->args) + 1];
-	char comm[sizeof(p->comm) + 1], command[sizeof(args) + 2];
+	char user[16], tty[32], start[16], cpu[40], command[COMMAND_MAX];
 
 	/* The container's names for its users are not ours to read. */
 	snprintf(user, sizeof(user), "%u", p->uid);
 	tty_name(tty, sizeof(tty), p->tty);
 	start_name(start, sizeof(start), p->start_s, now_s);
 	cpu_time(cpu, sizeof(cpu), p->cpu_ms);
-	printable(args, sizeof(args), p->args, sizeof(p->args));
-	printable(comm, sizeof(comm), p->comm, sizeof(p->comm));
-	snprintf(command, sizeof(command), *args ? "%s" : "[%s]", *args ? args : comm);
+	command_name(command, p);
 	fprintf(f, "%-8s %7u %7u %2u %-5s %-8s %8s %s\n", p->uid ? user : "root", p->pid, p->ppid,
 		cpu_percent(p), start, tty, cpu, command);
 }

@@ -23,6 +23,10 @@ stats() { coracle events --stats "$id"; }
 	[[ ${lines[2]} =~ ^1000\ +[0-9]+\ +0\ .*\ sleep\ 4711$ ]]
 	run -0 coracle ps "$id" -ef
 	[[ ${#lines[@]} == 3 ]]
+	run -0 coracle ps "$id" -e -x
+	echo "$output"
+	[[ ${lines[0]} == "    PID TTY      STAT   TIME COMMAND" && ${#lines[@]} == 3 ]]
+	[[ ${lines[1]} =~ ^\ +1\ \?\ +[A-Z]+s\ +0:[0-9]{2}\ sleep\ 100000$ ]]
 	coracle ps --format json "$id" | jq -e --argjson vmm "$(cat "$BATS_TEST_TMPDIR/pid")" --argjson exec "$(cat "$BATS_TEST_TMPDIR/exec")" \
 		'. == [$vmm, $exec]'
 	run coracle ps --format yaml "$id"
@@ -34,8 +38,10 @@ stats() { coracle events --stats "$id"; }
 	until_true 60 eval 'coracle ps "$id" | grep -F "evil??[2Jname"'
 	coracle kill "$id" KILL
 	until_true 60 eval '[[ $(status_of "$id") == stopped ]]'
-	run coracle ps "$id"
-	fails 1 "container not running"
+	run -0 coracle ps "$id"
+	[[ $output == UID*CMD ]]
+	run -0 coracle ps --format json "$id"
+	[[ $output == "[]" ]]
 }
 
 @test "pause stops everything, resume goes on; the status says so" {

@@ -251,6 +251,9 @@ static void test_ps(void)
 	ok(st.ppid == 3 && st.tty == 34816 && st.ticks == 56 && st.start_ticks == 123,
 		"its figures");
 	eq_str(st.comm, "sh", "its name");
+	eq_str(st.stat, "Ss", "it leads its session");
+	ps_parse_stat("7 (sh) S 3 6 6 34816 6 4194560 1 2 3 4 50 6 7 8 20 -5 9 0 123 9 9", &st);
+	eq_str(st.stat, "S<l+", "urgent, with threads, in the foreground");
 	eq_int(ps_parse_stat("7 (a) Z 9 (\n) R 4 7 7 0 9 1 1 2 3 4 5 6 7 8 20 0 1 0 1 9", &st), 0,
 		"a name that looks like more");
 	ok(st.ppid == 4 && !strcmp(st.comm, "a) Z 9 (?"), "is only a name");

@@ -55,6 +55,27 @@ static void test_rows(void)
 	has_str(row(&p), "7:9");
 }
 
+static void test_states(void)
+{
+	struct proto_process p = {.pid = 7,
+		.tty = 136 << 8,
+		.cpu_ms = 3661000,
+		.stat = "Ssl+",
+		.comm = "sh",
+		.args = "sh -i"};
+	char text[512];
+	FILE *f = fmemopen(text, sizeof(text), "w");
+
+	ps_states_row(f, &p);
+	memcpy(p.stat, "\33[2Jxxxx", sizeof(p.stat));
+	ps_states_row(f, &p);
+	fclose(f);
+	eq_str(text,
+		"      7 pts/0    Ssl+  61:01 sh -i\n"
+		"      7 pts/0    ?[2Jxxxx  61:01 sh -i\n",
+		"as ps -ex, printable, cut");
+}
+
 /* All the guest says is copied, cut and made printable. */
 static void test_hostile(void)
 {
@@ -80,6 +101,7 @@ int main(void)
 	setenv("TZ", "UTC", 1);
 	tzset();
 	test_rows();
+	test_states();
 	test_hostile();
 	return tap_done();
 }
