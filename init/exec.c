@@ -26,6 +26,22 @@ const char *env_get(const struct gstrv *env, const char *name)
 	return value;
 }
 
+/* A profile may well be older than faccessat2(2). faccessat(2) asks for the real user, who is the
+ * effective one, but without the capabilities of one that is not root; and if a profile has neither,
+ * execve(2) will tell. */
+static int check_access(const char *path, mode_t mode)
+{
+	if (sys_faccessat2(AT_FDCWD, path, X_OK, AT_EACCESS) == 0)
+		return 0;
+	if (errno != ENOSYS && errno != EPERM)
+		return errno;
+	if (syscall(SYS_faccessat, AT_FDCWD, path, X_OK) == 0)
+		return 0;
+	if (errno != ENOSYS && errno != EPERM)
+		return errno;
+	return mode & 0111 ? 0 : EACCES;
+}
+
 /* 0, or the errno why this user cannot execute path; *ret_stat: it was stat(2) that failed. */
 static int check(const char *path, bool *ret_stat)
 {
@@ -38,9 +54,7 @@ static int check(const char *path, bool *ret_stat)
 	}
 	if (S_ISDIR(st.st_mode))
 		return EISDIR;
-	if (sys_faccessat2(AT_FDCWD, path, X_OK, AT_EACCESS) < 0)
-		return errno;
-	return 0;
+	return check_access(path, st.st_mode);
 }
 
 static int find_along(const char *name, const char *dirs, char ret_path[PATH_BYTES])

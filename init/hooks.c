@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "init/fail.h"
+#include "init/seccomp.h"
 #include "init/sys.h"
 #include "lib/cleanup.h"
 #include "lib/fd.h"
@@ -25,6 +26,7 @@
 enum { IN, OUT, ERR, END, FDS };
 
 struct hook {
+	const struct gspec *container;
 	const struct ghook *spec;
 	const char *const *env;
 	const char *state; /* then the pid */
@@ -60,6 +62,17 @@ static int place(const int fds[4])
 	return sys_close_range(EXEC_FD + 1, ~0u, 0) < 0 ? -errno : 0;
 }
 
+/* As in runc every hook runs under the container's filter. Without no_new_privs the process that
+ * runs the hooks has it already; with it, that one gets it behind them, just before its own execve. */
+static int confine(const struct hook *h)
+{
+	struct err err = ERR_INIT;
+
+	if (!(h->container->proc.flags & GPROC_NO_NEW_PRIVS))
+		return 0;
+	return seccomp_install(h->container, &err);
+}
+
 static _Noreturn void child(const struct hook *h, const int fds[4])
 {
 	const char *const alone[] = {h->spec->path, NULL};
@@ -69,6 +82,8 @@ static _Noreturn void child(const struct hook *h, const int fds[4])
 	setpgid(0, 0);
 	signal(SIGPIPE, SIG_DFL);
 	r = place(fds);
+	if (r == 0)
+		r = confine(h);
 	if (r == 0) {
 		execve(s->path, (char **)(s->args.n ? s->args.v : alone),
 			(char **)(s->env.n ? s->env.v : h->env));
@@ -248,7 +263,8 @@ static int judge(struct hook *h, struct err *err)
 static int run_one(
 	const struct gspec *spec, const struct ghook *g, const char *const *env, struct err *err)
 {
-	struct hook h = {.spec = g,
+	struct hook h = {.container = spec,
+		.spec = g,
 		.env = env,
 		.state = spec->hook_state,
 		.state_len = strlen(spec->hook_state),

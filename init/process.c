@@ -80,24 +80,26 @@ static int check_cwd(struct err *err)
 	return 0;
 }
 
-/* runc's order: as root; if root may not (a network file system's root may be nobody), again as the
- * user. */
-static int become_user(const struct gproc *p, struct err *err)
+/* As root; if root may not (a network file system's root may be nobody), later as the user. Before
+ * any filter: a profile need not allow what this takes. */
+static int enter_cwd(const struct gproc *p, bool *ret_later, struct err *err)
 {
-	bool again = false;
-	int r;
-
-	if (chdir(p->cwd) < 0) {
-		if (errno != EACCES && errno != EPERM)
-			return cwd_error(p, errno, err);
-		again = true;
-	}
-	r = creds_become(p, err);
-	if (r < 0)
-		return r;
-	if (again && chdir(p->cwd) < 0)
+	*ret_later = false;
+	if (chdir(p->cwd) == 0)
+		return check_cwd(err);
+	if (errno != EACCES && errno != EPERM)
 		return cwd_error(p, errno, err);
-	return check_cwd(err);
+	*ret_later = true;
+	return 0;
+}
+
+static int become_user(const struct gproc *p, bool enter, struct err *err)
+{
+	int r = creds_become(p, err);
+
+	if (r < 0 || !enter)
+		return r;
+	return chdir(p->cwd) < 0 ? cwd_error(p, errno, err) : check_cwd(err);
 }
 
 void process_setup(const struct gspec *spec)
@@ -136,6 +138,7 @@ static int become_scheduled(const struct gproc *p, struct err *err)
 
 int process_become(const struct gproc *p, struct err *err)
 {
+	bool cwd_later = false;
 	sigset_t none;
 	int r;
 
@@ -143,11 +146,13 @@ int process_become(const struct gproc *p, struct err *err)
 		return err_plain(err, EINVAL, "process.args must not be empty");
 	make_env(p);
 	r = become_scheduled(p, err);
+	if (r == 0)
+		r = enter_cwd(p, &cwd_later, err);
 	/* Without no_new_privs only while privileged; what follows must then be in the profile. */
 	if (r == 0 && !(p->flags & GPROC_NO_NEW_PRIVS))
 		r = seccomp_install(container, err);
 	if (r == 0)
-		r = become_user(p, err);
+		r = become_user(p, cwd_later, err);
 	if (r < 0)
 		return r;
 	umask(p->flags & GPROC_HAS_UMASK ? p->umask : DEFAULT_UMASK);

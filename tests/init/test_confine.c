@@ -96,6 +96,12 @@ static void test_seccomp_order(void)
 	died = run(s, NULL);
 	ok(died->failed && strstr(died->fail.text, "(signal 31)"),
 		"without, before privileges are dropped: '%s'", died->fail.text);
+	for (int i = 0; i < 2; i++) {
+		s = fresh("echo on");
+		filter(s, i ? SYS_getcwd : SYS_chdir, SECCOMP_RET_ERRNO | EPERM);
+		s->proc.cwd = "/bin";
+		eq_str(output(s), "on\n", "and behind the working directory");
+	}
 	s = fresh("echo on");
 	filter(s, SYS_sched_setattr, SECCOMP_RET_KILL_PROCESS);
 	s->proc.flags |= GPROC_HAS_SCHED;
@@ -107,6 +113,70 @@ static void test_seccomp_order(void)
 	died = run(s, NULL);
 	ok(died->failed && strstr(died->fail.text, "unable to init seccomp: invalid argument"),
 		"what the kernel refuses is told: '%s'", died->fail.text);
+}
+
+/* One that answers three system calls so. */
+static void filter3(struct gspec *s, const uint32_t nr[3], uint32_t action)
+{
+	static uint64_t program[6];
+	const struct sock_filter f[6] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr[0], 3, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr[1], 2, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr[2], 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+		BPF_STMT(BPF_RET | BPF_K, action),
+	};
+
+	memcpy(program, f, sizeof(f));
+	s->flags |= GSPEC_SECCOMP;
+	s->seccomp = program;
+	s->n_seccomp = 6;
+}
+
+/* Profiles older than faccessat2(2), and such as allow no access(2) at all. */
+static void test_seccomp_access(void)
+{
+	static const uint32_t old[3] = {SYS_faccessat2, SYS_faccessat2, SYS_faccessat2};
+	static const uint32_t none[3] = {SYS_faccessat2, SYS_faccessat, SYS_access};
+	const char *text;
+
+	for (int i = 0; i < 2; i++) {
+		struct gspec *s = fresh("echo on");
+
+		filter3(s, i ? none : old, SECCOMP_RET_ERRNO | (i ? EPERM : ENOSYS));
+		eq_str(output(s), "on\n", "a program is found without faccessat2");
+		s = fresh("echo on");
+		put("rootfs/plain", "", 0644);
+		((const char **)(uintptr_t)s->proc.args.v)[0] = "/plain";
+		filter3(s, i ? none : old, SECCOMP_RET_ERRNO | (i ? EPERM : ENOSYS));
+		text = run(s, NULL)->fail.text;
+		has_str(text, "exec: \"/plain\": permission denied");
+	}
+}
+
+/* The filter holds for the startContainer hooks as well, however it gets there. */
+static void test_seccomp_hooks(void)
+{
+	static const char *args[] = {"sh", "-c",
+		"{ mkdir /tmp/x; grep -E '^(Seccomp|NoNewPrivs):' /proc/self/status; } >/tmp/hook "
+		"2>&1",
+		NULL};
+	const struct ghook hook = {.path = "/bin/sh", .args = {3, args}};
+	const char *text;
+
+	for (int i = 0; i < 2; i++) {
+		struct gspec *s = fresh("tr -d '\\t\\n' </tmp/hook");
+
+		filter(s, SYS_mkdir, SECCOMP_RET_ERRNO | EPERM);
+		s->proc.flags |= i ? GPROC_NO_NEW_PRIVS : 0;
+		s->hooks = &hook;
+		s->n_hooks = 1;
+		s->hook_state = "{\"pid\":";
+		text = output(s);
+		has_str(text, i ? "Operation not permittedNoNewPrivs:1Seccomp:2"
+				: "Operation not permittedNoNewPrivs:0Seccomp:2");
+	}
 }
 
 static void test_seccomp_exec(void)
@@ -253,6 +323,8 @@ int main(void)
 	}
 	test_seccomp();
 	test_seccomp_order();
+	test_seccomp_access();
+	test_seccomp_hooks();
 	test_seccomp_exec();
 	test_personality();
 	test_scheduler();
