@@ -13,6 +13,7 @@
 #include "init/procfs.h"
 #include "init/sys.h"
 #include "init/sysctl.h"
+#include "init/userns.h"
 #include "lib/cleanup.h"
 #include "lib/path.h"
 
@@ -108,6 +109,25 @@ int cgroup_attach_devices(int group, const struct gspec *spec, struct err *err)
 	return 0;
 }
 
+/* Container root may divide its group: as crun, what /sys/kernel/cgroup/delegate lists. */
+static int give_to_root(int group, const struct gspec *spec, struct err *err)
+{
+	static const char *const files[] = {"cgroup.procs", "cgroup.threads",
+		"cgroup.subtree_control", "memory.oom.group", "memory.reclaim"};
+	uint32_t uid, gid;
+
+	if (!(spec->namespaces & GNS_USER))
+		return 0;
+	if (!userns_uid(spec, 0, &uid) || !userns_gid(spec, 0, &gid))
+		return err_plain(err, EINVAL, "container root has no mapping");
+	if (fchown(group, uid, gid) < 0)
+		return fail(err, errno, "cannot give the group to container root");
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+		if (fchownat(group, files[i], uid, gid, 0) < 0 && errno != ENOENT)
+			return fail(err, errno, "cannot give %s to container root", files[i]);
+	return 0;
+}
+
 int cgroup_make(int base, const struct gspec *spec, int *ret_group, struct err *err)
 {
 	autofd int group = -1;
@@ -122,6 +142,8 @@ int cgroup_make(int base, const struct gspec *spec, int *ret_group, struct err *
 		r = fail(err, errno, "cannot open the group");
 	if (r == 0)
 		r = write_values(group, spec, err);
+	if (r == 0)
+		r = give_to_root(group, spec, err);
 	if (r < 0)
 		return err_wrap(err, "cgroup");
 	*ret_group = take_fd(&group);

@@ -11,6 +11,7 @@
 #include "init/log.h"
 #include "init/sys.h"
 #include "init/tty.h"
+#include "init/userns.h"
 #include "lib/fd.h"
 #include "lib/path.h"
 
@@ -75,6 +76,20 @@ static int make_terminal(int root, const struct gproc *p, bool console, int stdi
 	return 0;
 }
 
+int child_own_stdio(
+	const int stdio[3], const struct gspec *spec, const struct gproc *p, struct err *err)
+{
+	uint32_t uid;
+
+	/* Unmapped: userns_check() has the words. */
+	if (!userns_uid(spec, p->uid, &uid) || !uid)
+		return 0;
+	for (int i = 0; i < 3; i++)
+		if (stdio[i] >= 0 && fchown(stdio[i], uid, (gid_t)-1) < 0)
+			return fail(err, errno, "cannot give stream %d to user %u", i, p->uid);
+	return 0;
+}
+
 int child_stdio(int root, int null, const struct gproc *p, bool console, int stdio[3],
 	int *ret_master, struct err *err)
 {
@@ -84,9 +99,6 @@ int child_stdio(int root, int null, const struct gproc *p, bool console, int std
 	if (p->flags & GPROC_TERMINAL)
 		return make_terminal(root, p, console, stdio, ret_master, err);
 	for (int i = 0; i < 3; i++) {
-		/* Its owner may open it again: /dev/stdout. */
-		if (stdio[i] >= 0 && p->uid && fchown(stdio[i], p->uid, (gid_t)-1) < 0)
-			return fail(err, errno, "cannot give stream %d to user %u", i, p->uid);
 		if (stdio[i] < 0 && fd < 0)
 			fd = open_null(root, null);
 		if (stdio[i] < 0)

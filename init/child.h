@@ -40,6 +40,11 @@ bool child_has_stream(uint32_t flags, int stream);
  * terminal needs none. After a failure some may be made. 0 or -errno. */
 int child_pipes(uint32_t flags, int ours[3], int theirs[3]);
 
+/* Gives the pipes to p's user, who may then open them again as /dev/stdout: from outside the
+ * container's user namespace, to which they do not belong. */
+int child_own_stdio(
+	const int stdio[3], const struct gspec *spec, const struct gproc *p, struct err *err);
+
 /*
  * The standard streams in the container: stdio, which holds the pipes' ends, is completed with the
  * terminal's slave, the container's /dev/null or, if it has none worth the name, `null`. Gives the

@@ -16,10 +16,12 @@
 #include "init/log.h"
 #include "init/mounts.h"
 #include "init/namespaces.h"
+#include "init/nodes.h"
 #include "init/process.h"
 #include "init/rootfs.h"
 #include "init/sys.h"
 #include "init/sysctl.h"
+#include "init/userns.h"
 #include "lib/cleanup.h"
 #include "lib/fd.h"
 #include "lib/path.h"
@@ -31,7 +33,9 @@ struct child {
 	int report;
 	int stdio[3]; /* borrowed ends of the pipes; -1: null */
 	int root;
-	int master; /* the terminal's; -1: none */
+	int master;   /* the terminal's; -1: none */
+	int null_mnt; /* from rootfs_null_mount(); -1: none */
+	struct userns_outside outside;
 	uint64_t rootfs_ns;
 };
 
@@ -51,33 +55,51 @@ static int through_proc(const struct gspec *spec, struct err *err)
 	char why[128];
 	int r;
 
-	if (!spec->n_sysctls && !(spec->proc.flags & GPROC_HAS_OOM_SCORE))
+	if ((!spec->n_sysctls && !(spec->proc.flags & GPROC_HAS_OOM_SCORE)) ||
+		(spec->namespaces & GNS_USER)) /* then userns_complete() has done it */
 		return 0;
 	proc = mount_new_fs("proc", "proc", "", 0, 0, why, sizeof(why));
 	if (proc < 0)
 		return fail(err, -proc, "cannot make a procfs");
 	r = sysctls_write(proc, spec->sysctls, spec->n_sysctls, err);
 	if (r == 0 && (spec->proc.flags & GPROC_HAS_OOM_SCORE))
-		r = creds_oom_score(proc, spec->proc.oom_score_adj, err);
+		r = creds_oom_score(proc, 0, spec->proc.oom_score_adj, err);
 	return r;
+}
+
+/* In a user namespace's mount namespace all that was copied is locked: the clones are not. The nodes
+ * go where nobody looks. */
+static int bring_along(const struct userns_outside *o, struct err *err)
+{
+	autofd int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (here < 0 || sys_attach(o->share, here) < 0 || fchdir(o->share) < 0 ||
+		sys_attach(o->nodes, o->share) < 0)
+		return fail(err, errno, "cannot bring the share along");
+	return 0;
 }
 
 static int make_root(struct child *c, struct err *err)
 {
-	bool dev_tmpfs;
+	bool user = c->spec->namespaces & GNS_USER;
+	bool dev_defaults;
 	int r;
 
 	if (fchdir(c->env->share) < 0)
 		return fail(err, errno, "cannot enter the share");
 	r = ns_enter_mount(c->spec->namespaces, err); /* takes the working directory along */
+	if (r == 0 && user)
+		r = bring_along(&c->outside, err);
 	if (r == 0)
 		r = rootfs_bind(c->spec, &c->root, err);
 	if (r < 0)
 		return r;
 	c->rootfs_ns = boot_ns();
-	r = mounts_make(c->root, c->spec, &dev_tmpfs, err);
+	r = mounts_make(c->root, c->spec, &dev_defaults, err);
+	if (r == 0 && user)
+		r = nodes_bind(c->root, c->outside.nodes, c->spec, dev_defaults, err);
 	if (r == 0)
-		r = devices_make(c->root, c->spec, dev_tmpfs, err);
+		r = devices_make(c->root, c->spec, dev_defaults, err);
 	if (r == 0)
 		r = rootfs_enter(c->root, err);
 	return r;
@@ -96,17 +118,14 @@ static int make_cwd(struct child *c, struct err *err)
 static int prepare(struct child *c, struct err *err)
 {
 	const struct gspec *spec = c->spec;
-	int null_mnt = -1, r;
+	int r;
 
 	umask(0);
 	if (setsid() < 0)
 		return fail(err, errno, "setsid");
-	if (spec->masked_paths.n) {
-		null_mnt = rootfs_null_mount(c->env->null, err);
-		if (null_mnt < 0)
-			return null_mnt;
-	}
-	r = make_root(c, err);
+	r = spec->namespaces & GNS_USER ? userns_enter_new(c->report, err) : 0;
+	if (r == 0)
+		r = make_root(c, err);
 	if (r == 0)
 		r = ns_names(spec, err);
 	if (r == 0)
@@ -119,7 +138,7 @@ static int prepare(struct child *c, struct err *err)
 	if (r == 0)
 		r = mounts_seal(err);
 	if (r == 0)
-		r = rootfs_close_down_take(c->root, spec, null_mnt, err);
+		r = rootfs_close_down_take(c->root, spec, c->null_mnt, err);
 	return r;
 }
 
@@ -149,11 +168,38 @@ static _Noreturn void child_main(struct child *c)
 	_exit(1);
 }
 
+/* What the child could not make itself, or not any more. */
+static int make_before(struct child *c, struct err *err)
+{
+	const struct gspec *spec = c->spec;
+	int r = child_own_stdio(c->stdio, spec, &spec->proc, err);
+
+	if (r == 0 && spec->masked_paths.n)
+		r = c->null_mnt = rootfs_null_mount(c->env->null, err);
+	if (r >= 0 && (spec->namespaces & GNS_USER))
+		r = userns_prepare(c->env->share, spec, &c->outside, err);
+	return MIN(r, 0);
+}
+
+static void drop_childs(struct child *c)
+{
+	for (int i = 0; i < 3; i++)
+		close_fd(&c->stdio[i]);
+	close_fd(&c->null_mnt);
+	close_fd(&c->outside.share);
+	close_fd(&c->outside.nodes);
+}
+
 int container_spawn(
 	const struct init_env *env, const struct gspec *spec, struct container *c, struct err *err)
 {
-	struct child ch = {
-		.env = env, .spec = spec, .stdio = {-1, -1, -1}, .root = -1, .master = -1};
+	struct child ch = {.env = env,
+		.spec = spec,
+		.stdio = {-1, -1, -1},
+		.root = -1,
+		.master = -1,
+		.null_mnt = -1,
+		.outside = {-1, -1}};
 	int sock[2], r;
 
 	*c = (struct container){.pid = -1, .sock = -1, .group = -1, .stdio = {-1, -1, -1}};
@@ -163,6 +209,9 @@ int container_spawn(
 	r = child_pipes(spec->proc.flags, c->stdio, ch.stdio);
 	if (r < 0)
 		return fail(err, -r, "cannot make a pipe");
+	r = make_before(&ch, err);
+	if (r < 0)
+		return r;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sock) < 0)
 		return fail(err, errno, "socketpair");
 	ch.report = sock[1];
@@ -170,8 +219,9 @@ int container_spawn(
 	if (c->pid == 0)
 		child_main(&ch);
 	close(sock[1]);
-	for (int i = 0; i < 3; i++)
-		close_fd(&ch.stdio[i]);
+	drop_childs(&ch);
 	c->sock = sock[0];
-	return c->pid < 0 ? fail(err, -c->pid, "cannot fork the container's first process") : 0;
+	if (c->pid < 0)
+		return fail(err, -c->pid, "cannot fork the container's first process");
+	return spec->namespaces & GNS_USER ? userns_complete(spec, c->pid, c->sock, err) : 0;
 }

@@ -47,7 +47,28 @@ int creds_limits(const struct gproc *p, struct err *err)
 	return 0;
 }
 
-int creds_oom_score(int proc, int32_t adj, struct err *err)
+int creds_raise_limits(pid_t pid, const struct gproc *p, struct err *err)
+{
+	for (uint32_t i = 0; i < p->n_rlimits; i++) {
+		const struct grlimit *l = &p->rlimits[i];
+		uint64_t pair[2];
+
+		if (l->resource >= ARRAY_SIZE(limit_names))
+			return err_plain(err, EINVAL, "unknown rlimit %u", l->resource);
+		if (syscall(SYS_prlimit64, pid, l->resource, NULL, pair) < 0)
+			return fail(err, errno, "error getting %s", limit_names[l->resource]);
+		if (l->hard <= pair[1])
+			continue;
+		pair[1] = l->hard;
+		if (syscall(SYS_prlimit64, pid, l->resource, pair, NULL) < 0)
+			return fail(err, errno, "error setting %s to %llu, %llu",
+				limit_names[l->resource], (unsigned long long)l->soft,
+				(unsigned long long)l->hard);
+	}
+	return 0;
+}
+
+int creds_oom_score(int proc, pid_t pid, int32_t adj, struct err *err)
 {
 	char text[16], path[64];
 	int r;
@@ -55,7 +76,7 @@ int creds_oom_score(int proc, int32_t adj, struct err *err)
 	snprintf(text, sizeof(text), "%d", adj);
 	/* "self" is a link, which file_put() does not follow: the process's own directory is named.
 	 */
-	snprintf(path, sizeof(path), "%ld/oom_score_adj", syscall(SYS_getpid));
+	snprintf(path, sizeof(path), "%d/oom_score_adj", pid ? pid : (int)syscall(SYS_getpid));
 	r = file_put(proc, path, text);
 	return r < 0 ? fail(err, -r, "cannot set oom_score_adj to %d", adj) : 0;
 }

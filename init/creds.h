@@ -3,14 +3,21 @@
 #ifndef INIT_CREDS_H
 #define INIT_CREDS_H
 
+#include <sys/types.h>
+
 #include "lib/err.h"
 #include "lib/gspec.h"
 
 /* Resource limits; while still privileged. */
 int creds_limits(const struct gproc *p, struct err *err);
 
-/* oom_score_adj of the calling process, through a procfs directory of its own pid namespace. */
-int creds_oom_score(int proc, int32_t adj, struct err *err);
+/* Raises the hard limits of a process (0: the calling one) to where creds_limits() wants them: in a
+ * user namespace that would be too late. */
+int creds_raise_limits(pid_t pid, const struct gproc *p, struct err *err);
+
+/* oom_score_adj of a process (0: the calling one), through a procfs of the caller's pid namespace.
+ */
+int creds_oom_score(int proc, pid_t pid, int32_t adj, struct err *err);
 
 /* Bounding set, groups, gid, uid, and the other four capability sets, in runc's order. No way back.
  */

@@ -16,6 +16,7 @@
 #include "init/namespaces.h"
 #include "init/process.h"
 #include "init/sys.h"
+#include "init/userns.h"
 #include "lib/cleanup.h"
 
 /* Only ever written to by the child, in its own copy. */
@@ -76,7 +77,19 @@ static int set_oom_score(const struct gproc *p, struct err *err)
 	proc = mount_new_fs("proc", "proc", "", 0, 0, why, sizeof(why));
 	if (proc < 0)
 		return fail(err, -proc, "cannot make a procfs");
-	return creds_oom_score(proc, p->oom_score_adj, err);
+	return creds_oom_score(proc, 0, p->oom_score_adj, err);
+}
+
+/* What takes privileges that a user namespace has not. */
+static int before_namespaces(const struct enter *x, const struct gproc *p, struct err *err)
+{
+	int r = child_own_stdio(x->stdio, x->of, p, err);
+
+	if (r == 0)
+		r = set_oom_score(p, err);
+	if (r == 0 && (x->of->namespaces & GNS_USER))
+		r = creds_raise_limits(0, p, err);
+	return r;
 }
 
 /* stdio is completed; borrowed, as everything goes when the process takes its streams. */
@@ -99,9 +112,11 @@ static int prepare(const struct enter *x, int pidfd, struct gproc *p, int stdio[
 	if (r == 0 && *p->cgroup)
 		r = cgroup_join(x->c->group, p->cgroup, err);
 	if (r == 0)
-		r = ns_enter(pidfd, err);
+		r = before_namespaces(x, p, err);
 	if (r == 0)
-		r = set_oom_score(p, err);
+		r = ns_enter(pidfd, x->of->namespaces, err);
+	if (r == 0 && (x->of->namespaces & GNS_USER))
+		r = userns_become_root(err);
 	if (r < 0)
 		return r;
 	root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -146,13 +161,13 @@ pid_t enter_fork(const struct enter *x, struct err *err)
 	pid_t pid = pidfd < 0 ? -errno : 0;
 
 	if (pid == 0)
-		pid = ns_fork_beside(pidfd, x->namespaces, x->c->group);
+		pid = ns_fork_beside(pidfd, x->of->namespaces, x->c->group);
 	/* The container has made groups of its group, which cannot hold processes any more: then
 	 * where its first process is. */
 	if (pid == -EBUSY) {
 		autofd int group = cgroup_of(x->c->group, x->c->pid);
 
-		pid = group < 0 ? group : ns_fork_beside(pidfd, x->namespaces, group);
+		pid = group < 0 ? group : ns_fork_beside(pidfd, x->of->namespaces, group);
 	}
 	if (pid == 0)
 		enter_main(x, pidfd);

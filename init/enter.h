@@ -14,7 +14,7 @@
 struct enter {
 	const struct init_env *env;
 	const struct container *c; /* whose first process is alive */
-	uint32_t namespaces;       /* GNS_* of the container */
+	const struct gspec *of;    /* the container's */
 	uint32_t flags;       /* GPROC_TERMINAL, GPROC_STD*_NULL: in place of the process's own */
 	struct rlimit nofile; /* before init raised it */
 	int spec; /* stream socket, perhaps still connecting: an encoded struct gproc, then the end */

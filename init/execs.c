@@ -169,7 +169,7 @@ static int launch(struct exec *e, const struct proto_exec *m, struct err *err)
 		struct enter x = {
 			.env = container->env,
 			.c = &container->c,
-			.namespaces = container->spec->namespaces,
+			.of = container->spec,
 			.flags = m->flags,
 			.nofile = own_nofile,
 			.spec = l.spec,

@@ -70,6 +70,9 @@ uint64_t ns_clone_flags(uint32_t gns)
 		flags |= CLONE_NEWUTS;
 	if (gns & GNS_IPC)
 		flags |= CLONE_NEWIPC;
+	/* The guest's own network namespace would not be its to use. */
+	if (gns & GNS_USER)
+		flags |= CLONE_NEWUSER | CLONE_NEWNET;
 	return flags;
 }
 
@@ -102,10 +105,12 @@ pid_t ns_fork_beside(int pidfd, uint32_t gns, int group)
 	return pid;
 }
 
-int ns_enter(int pidfd, struct err *err)
+int ns_enter(int pidfd, uint32_t gns, struct err *err)
 {
-	if (setns(pidfd,
-		    CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWCGROUP) < 0)
+	int user = gns & GNS_USER ? CLONE_NEWUSER : 0;
+
+	if (setns(pidfd, user | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET |
+				 CLONE_NEWCGROUP) < 0)
 		return fail(err, errno, "cannot join the container's namespaces");
 	return 0;
 }

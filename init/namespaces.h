@@ -29,7 +29,7 @@ pid_t ns_fork(uint64_t clone_flags, int group);
 pid_t ns_fork_beside(int pidfd, uint32_t gns, int group);
 
 /* Joins all other namespaces of that process, and takes its root. */
-int ns_enter(int pidfd, struct err *err);
+int ns_enter(int pidfd, uint32_t gns, struct err *err);
 
 /* A mount namespace always (the root is pivoted), a cgroup namespace if asked for. */
 int ns_enter_mount(uint32_t gns, struct err *err);

@@ -16,6 +16,7 @@
 #include "init/sched.h"
 #include "init/seccomp.h"
 #include "init/sys.h"
+#include "init/userns.h"
 
 #define DEFAULT_UMASK 0022
 
@@ -145,7 +146,9 @@ int process_become(const struct gproc *p, struct err *err)
 	if (!p->args.n)
 		return err_plain(err, EINVAL, "process.args must not be empty");
 	make_env(p);
-	r = become_scheduled(p, err);
+	r = userns_check(container, p, err);
+	if (r == 0)
+		r = become_scheduled(p, err);
 	if (r == 0)
 		r = enter_cwd(p, &cwd_later, err);
 	/* Without no_new_privs only while privileged; what follows must then be in the profile. */

@@ -18,6 +18,7 @@
 #define WIRE_KEYVAL  (2 * WIRE_STR)
 #define WIRE_BPFINSN 8u
 #define WIRE_HOOK    (WIRE_STR + 3 * 4)
+#define WIRE_IDMAP   (3 * 4)
 
 /* No array takes more than twice its wire bytes in memory, so gspec_arena_bytes() can promise it.
  */
@@ -26,13 +27,14 @@ static_assert(sizeof(struct grlimit) <= 2 * WIRE_RLIMIT, "arena bound");
 static_assert(sizeof(struct gmount) <= 2 * WIRE_MOUNT, "arena bound");
 static_assert(sizeof(struct gdevice) <= 2 * WIRE_DEVICE, "arena bound");
 static_assert(sizeof(struct gkeyval) <= 2 * WIRE_KEYVAL, "arena bound");
+static_assert(sizeof(struct gidmap) <= 2 * WIRE_IDMAP, "arena bound");
 /* A hook brings two arrays of its own, each with alignment and a NULL to lose. */
 #define HOOK_ARENA (sizeof(struct ghook) + 2 * (ARENA_ALIGN + sizeof(char *)))
 
 static_assert(GSPEC_ARENA_MAX >= 2 * GSPEC_BYTES_MAX + GSPEC_HOOKS_MAX * HOOK_ARENA + 4096,
 	"arena bound");
 
-#define ARENA_ARRAYS 16u /* more than a message has; each may lose its alignment and a NULL */
+#define ARENA_ARRAYS 18u /* more than a message has; each may lose its alignment and a NULL */
 
 size_t gspec_arena_bytes(size_t len)
 {
@@ -135,6 +137,16 @@ static void put_words(struct wbuf *b, const uint64_t *v, uint32_t n)
 		wbuf_u64(b, v[i]);
 }
 
+static void put_idmaps(struct wbuf *b, const struct gidmap *m, uint32_t n)
+{
+	wbuf_u32(b, n);
+	for (uint32_t i = 0; i < n; i++) {
+		wbuf_u32(b, m[i].inside);
+		wbuf_u32(b, m[i].outside);
+		wbuf_u32(b, m[i].count);
+	}
+}
+
 void gspec_encode(struct wbuf *b, const struct gspec *s)
 {
 	wbuf_u32(b, GSPEC_MAGIC);
@@ -167,6 +179,8 @@ void gspec_encode(struct wbuf *b, const struct gspec *s)
 	}
 	wbuf_u32(b, s->seccomp_flags);
 	put_words(b, s->seccomp, s->n_seccomp);
+	put_idmaps(b, s->uid_maps, s->n_uid_maps);
+	put_idmaps(b, s->gid_maps, s->n_gid_maps);
 	gproc_encode(b, &s->proc);
 }
 
@@ -364,6 +378,28 @@ static void get_hooks(struct dec *d, struct gspec *s)
 	part(d, "hooks", true);
 }
 
+static const struct gidmap *get_idmaps(
+	struct dec *d, const char *name, bool wanted, uint32_t *ret_n)
+{
+	uint32_t n = rbuf_count(d->b, GSPEC_IDMAPS_MAX, WIRE_IDMAP);
+	struct gidmap *v;
+
+	part(d, name, (n > 0) == wanted);
+	v = array(d, name, n, sizeof(*v));
+	if (!v)
+		return NULL;
+	for (uint32_t i = 0; i < n; i++) {
+		v[i].inside = rbuf_u32(d->b);
+		v[i].outside = rbuf_u32(d->b);
+		v[i].count = rbuf_u32(d->b);
+		part(d, name,
+			v[i].count && v[i].count <= UINT32_MAX - v[i].inside &&
+				v[i].count <= UINT32_MAX - v[i].outside);
+	}
+	*ret_n = n;
+	return v;
+}
+
 static void get_groups(struct dec *d, struct gproc *p)
 {
 	uint32_t n = rbuf_count(d->b, GSPEC_GROUPS_MAX, WIRE_GROUP);
@@ -475,7 +511,7 @@ static void get_header(struct dec *d, struct gspec *s)
 	s->flags = rbuf_u32(d->b);
 	part(d, "flags", !(s->flags & ~GSPEC_FLAGS_ALL));
 	s->namespaces = rbuf_u32(d->b);
-	part(d, "namespaces", !(s->namespaces & ~GNS_ALL));
+	part(d, "namespaces", !(s->namespaces & ~GNS_VALID));
 	s->root = rbuf_str(d->b, GSPEC_PATH_MAX);
 	part(d, "root", entry_name(s->root));
 	s->hostname = rbuf_str(d->b, GSPEC_PATH_MAX);
@@ -504,6 +540,10 @@ int gspec_decode(struct rbuf *b, struct garena *a, struct gspec *ret_s, const ch
 	get_time_offsets(&d, ret_s);
 	ret_s->seccomp_flags = rbuf_u32(b);
 	ret_s->seccomp = get_program(&d, "seccomp program", &ret_s->n_seccomp);
+	ret_s->uid_maps =
+		get_idmaps(&d, "uid mappings", ret_s->namespaces & GNS_USER, &ret_s->n_uid_maps);
+	ret_s->gid_maps =
+		get_idmaps(&d, "gid mappings", ret_s->namespaces & GNS_USER, &ret_s->n_gid_maps);
 	get_proc(&d, &ret_s->proc);
 	part(&d, "trailing bytes", rbuf_left(b) == 0);
 	return finish(&d, ret_what);

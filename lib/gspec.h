@@ -32,6 +32,7 @@
 #define GSPEC_DEVICES_MAX 256u
 #define GSPEC_CGFILES_MAX 128u
 #define GSPEC_HOOKS_MAX   256u
+#define GSPEC_IDMAPS_MAX  340u  /* of each kind; user_namespaces(7): what the kernel takes */
 #define GSPEC_BPF_MAX     4096u /* instructions of a device-cgroup or seccomp program */
 
 enum gcap_set {
@@ -151,7 +152,9 @@ struct ghook {
 #define GNS_CGROUP BIT(4)
 #define GNS_NET    BIT(5) /* the guest's own network namespace serves: the VM is the boundary */
 #define GNS_TIME   BIT(6) /* with time_offset */
-#define GNS_ALL    0x7fu
+#define GNS_ALL    0x7fu  /* all but the user namespace */
+#define GNS_USER   BIT(7) /* with uid_maps and gid_maps: it owns the others, but for time */
+#define GNS_VALID  0xffu
 
 /* gspec.flags */
 #define GSPEC_ROOT_READONLY BIT(0)
@@ -166,6 +169,12 @@ enum gtime_clock { GTIME_MONOTONIC, GTIME_BOOTTIME, GTIME_CLOCKS };
 struct gtime_offset { /* added to the guest's clock */
 	int64_t secs;
 	uint32_t nanosecs; /* below 10^9 */
+};
+
+/* Ids inside + i in the container are outside + i in the guest, which are the host's: the file
+ * server takes the guest's ids as they are. */
+struct gidmap {
+	uint32_t inside, outside, count; /* count at least 1; neither range reaches UINT32_MAX */
 };
 
 struct gspec {
@@ -195,6 +204,8 @@ struct gspec {
 	uint32_t seccomp_flags;  /* SECCOMP_FILTER_FLAG_* */
 	uint32_t n_seccomp;      /* instructions */
 	const uint64_t *seccomp; /* each a struct sock_filter: code, jt, jf, k from bit 0 on */
+	uint32_t n_uid_maps, n_gid_maps; /* with GNS_USER both, else none */
+	const struct gidmap *uid_maps, *gid_maps;
 	struct gproc proc;
 };
 

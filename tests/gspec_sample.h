@@ -34,9 +34,11 @@ __attribute__((unused)) static const struct gspec *gspec_sample(void)
 		{"/bin/true", {0, NULL}, {0, NULL}, 0},
 	};
 	static const uint64_t seccomp[] = {0x2000000000020ull, 0x7fff000000000006ull};
+	static const struct gidmap uid_maps[] = {{0, 100000, 65536}, {70000, 4294967294u, 1}};
+	static const struct gidmap gid_maps[] = {{0, 200000, 1}};
 	static const struct gspec s = {
 		.flags = GSPEC_ROOT_READONLY | GSPEC_PERSONALITY | GSPEC_SECCOMP,
-		.namespaces = GNS_ALL,
+		.namespaces = GNS_ALL | GNS_USER,
 		.root = "rootfs",
 		.hostname = "boat",
 		.domainname = "sea.example",
@@ -61,6 +63,10 @@ __attribute__((unused)) static const struct gspec *gspec_sample(void)
 		.seccomp_flags = 6,
 		.n_seccomp = 2,
 		.seccomp = seccomp,
+		.n_uid_maps = 2,
+		.uid_maps = uid_maps,
+		.n_gid_maps = 1,
+		.gid_maps = gid_maps,
 		.proc =
 			{
 				.args = {4, args},

@@ -127,6 +127,10 @@ static void test_round_trip(void)
 	ok(s.seccomp_flags == d.seccomp_flags && s.n_seccomp == d.n_seccomp &&
 			!memcmp(s.seccomp, d.seccomp, 8 * s.n_seccomp),
 		"seccomp");
+	ok(s.n_uid_maps == d.n_uid_maps && s.n_gid_maps == d.n_gid_maps &&
+			!memcmp(s.uid_maps, d.uid_maps, s.n_uid_maps * sizeof(*s.uid_maps)) &&
+			!memcmp(s.gid_maps, d.gid_maps, s.n_gid_maps * sizeof(*s.gid_maps)),
+		"uid and gid mappings");
 	check_proc(&s.proc, &d.proc);
 }
 
@@ -203,6 +207,8 @@ static void test_header(void)
 
 static void test_values(void)
 {
+	static struct gidmap idmaps[GSPEC_IDMAPS_MAX + 1];
+	struct gidmap idmap = {0, 0, 1};
 	struct gmount m = gspec_sample()->mounts[0];
 	struct gdevice dev = gspec_sample()->devices[0];
 	static uint64_t many[GSPEC_BPF_MAX + 1];
@@ -211,7 +217,17 @@ static void test_values(void)
 	struct ghook hook = gspec_sample()->hooks[0];
 
 	REFUSED("flags", s.flags = GSPEC_FLAGS_ALL + 1);
-	REFUSED("namespaces", s.namespaces = GNS_ALL + 1);
+	REFUSED("namespaces", s.namespaces = GNS_VALID + 1);
+	REFUSED("uid mappings", s.namespaces = GNS_ALL);
+	REFUSED("gid mappings", s.n_gid_maps = 0);
+	REFUSED("uid mappings", s.namespaces = GNS_ALL; s.n_gid_maps = 0);
+	idmap.count = 0;
+	REFUSED("uid mappings", s.uid_maps = &idmap; s.n_uid_maps = 1);
+	idmap = (struct gidmap){1, 0, UINT32_MAX};
+	REFUSED("uid mappings", s.uid_maps = &idmap; s.n_uid_maps = 1);
+	idmap = (struct gidmap){0, 1, UINT32_MAX};
+	REFUSED("gid mappings", s.gid_maps = &idmap);
+	REFUSED("uid mappings", s.n_uid_maps = GSPEC_IDMAPS_MAX + 1; s.uid_maps = idmaps);
 	REFUSED("time offsets", s.time_offset[1].nanosecs = 1000000000);
 	REFUSED("seccomp program", s.n_seccomp = GSPEC_BPF_MAX + 1; s.seccomp = many);
 	REFUSED("device program", s.n_devprog = GSPEC_BPF_MAX + 1; s.devprog = many);
