@@ -31,7 +31,7 @@ enum vm_fd {
 	VM_FD_INIT,    /* coracle-init, ELF, read-only: becomes /init of the cpio */
 	VM_FD_SPEC,    /* sealed memfd with the encoded struct gspec: becomes /spec of the cpio */
 	VM_FD_SHARE,   /* O_PATH directory: root of the share tree, in the VMM's mount namespace */
-	VM_FD_CONTROL, /* listening SOCK_SEQPACKET socket */
+	VM_FD_CONTROL, /* bound SOCK_SEQPACKET socket, for the VMM to listen on */
 	VM_FD_REPORT,  /* write end of a pipe: struct vmm_report; -1: none */
 	VM_FD_LOG,     /* append-only log file: "text" or JSON lines; -1: none */
 	VM_FDS

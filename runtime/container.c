@@ -84,11 +84,12 @@ static int open_root(const char *root, struct err *err)
 	return take_fd(&fd);
 }
 
-static int lock_dir(int fd, const char *id, struct err *err)
+static int lock_dir(struct container *c, struct err *err)
 {
-	while (flock(fd, LOCK_EX) < 0)
+	while (flock(c->dir_fd, LOCK_EX) < 0)
 		if (errno != EINTR)
-			return err_set(err, errno, "cannot lock container '%s'", id);
+			return err_set(err, errno, "cannot lock container '%s'", c->id);
+	c->locked = true;
 	return 0;
 }
 
@@ -129,7 +130,7 @@ int container_new(struct container *c, const char *root, const char *id, struct 
 		unlinkat(c->root_fd, id, AT_REMOVEDIR);
 		return r;
 	}
-	r = lock_dir(c->dir_fd, id, err);
+	r = lock_dir(c, err);
 	if (r >= 0)
 		r = still_there(c, err);
 	if (r < 0) /* a `delete --force` was quicker: what has the name now is not ours to remove */
@@ -159,7 +160,7 @@ int container_open(
 	if (c->dir_fd < 0)
 		return err_set(err, errno, "cannot open '%s/%s'", root, id);
 	if (lock) {
-		r = lock_dir(c->dir_fd, id, err);
+		r = lock_dir(c, err);
 		if (r < 0)
 			return r;
 		r = still_there(c, err);
@@ -182,7 +183,7 @@ void container_release(struct container *c)
 	close_fd(&c->dir_fd);
 	close_fd(&c->root_fd);
 	cstate_release(&c->state);
-	c->has_state = false;
+	c->has_state = c->locked = false;
 }
 
 int container_save(struct container *c, struct err *err)
@@ -205,17 +206,31 @@ const char *container_status_name(enum container_status s)
 	return "unknown";
 }
 
+/* `create` holds the lock all the time; one that died does not. */
+static bool is_being_made(const struct container *c)
+{
+	if (c->locked)
+		return false;
+	if (flock(c->dir_fd, LOCK_SH | LOCK_NB) < 0)
+		return true;
+	flock(c->dir_fd, LOCK_UN);
+	return false;
+}
+
 enum container_status container_status(const struct container *c)
 {
 	struct ctl_reply reply;
 	struct err err = ERR_INIT;
+	int r;
 
-	if (!c->has_state) /* while `create` is at it, it holds the lock; one that died does not */
-		return flock(c->dir_fd, LOCK_SH | LOCK_NB) == 0 ? CONTAINER_STOPPED
-								: CONTAINER_CREATING;
+	if (!c->has_state)
+		return is_being_made(c) ? CONTAINER_CREATING : CONTAINER_STOPPED;
 	if (!cstate_pid_alive(&c->state))
 		return CONTAINER_STOPPED;
-	if (container_request(c, CTL_STATE, 0, STATUS_WAIT_MS, &reply, &err) < 0)
+	r = container_request(c, CTL_STATE, 0, STATUS_WAIT_MS, &reply, &err);
+	if (r == -ECONNREFUSED && is_being_made(c)) /* hooks run: the VMM has not begun to listen */
+		return CONTAINER_CREATING;
+	if (r < 0)
 		return cstate_pid_alive(&c->state) ? CONTAINER_RUNNING : CONTAINER_STOPPED;
 	switch (reply.phase) {
 	case VM_BOOTING: return CONTAINER_CREATING;

@@ -32,7 +32,8 @@ enum container_status {
 
 struct container {
 	int root_fd;           /* <root> */
-	int dir_fd;            /* <root>/<id>, locked */
+	int dir_fd;            /* <root>/<id> */
+	bool locked;           /* by us */
 	const char *root, *id; /* borrowed */
 	struct cstate state;
 	bool has_state; /* false: create has not come that far, or died */

@@ -15,9 +15,10 @@
 #include "runtime/vm_size.h"
 
 #define BOOT_TIMEOUT_MS 120000
-#define LISTEN_BACKLOG  256 /* as many proxies of exec may come at once */
 
-static int listen_control(const struct container *c, struct err *err)
+/* Bound, and not listened on: until the VMM does, whoever connects is told at once that nobody is there
+ * (container_status()). */
+static int bind_control(const struct container *c, struct err *err)
 {
 	autofd int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
@@ -28,8 +29,6 @@ static int listen_control(const struct container *c, struct err *err)
 	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
 		return err_set(
 			err, errno, "cannot bind the control socket in '%s/%s'", c->root, c->id);
-	if (listen(fd, LISTEN_BACKLOG) < 0)
-		return err_set(err, errno, "cannot listen on the control socket");
 	return take_fd(&fd);
 }
 
@@ -99,7 +98,7 @@ int launch_config_fill(struct vm_config *cfg, const struct launch *l, const stru
 		return fd[VM_FD_INIT];
 	if ((fd[VM_FD_SPEC] = encode_spec(spec, err)) < 0)
 		return fd[VM_FD_SPEC];
-	if ((fd[VM_FD_CONTROL] = listen_control(c, err)) < 0)
+	if ((fd[VM_FD_CONTROL] = bind_control(c, err)) < 0)
 		return fd[VM_FD_CONTROL];
 	if ((fd[VM_FD_LOG] = open_log(c, err)) < 0)
 		return fd[VM_FD_LOG];

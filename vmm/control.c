@@ -42,6 +42,8 @@ int control_init(
 	c->first_data = first_data;
 	for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++)
 		c->client[i] = (struct control_client){.fd = -1, .generation = 1};
+	if (listen(listen_fd, CONTROL_BACKLOG) < 0)
+		return err_set(err, errno, "cannot listen on the control socket");
 	if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, listen_fd, &ev) < 0)
 		return err_set(err, errno, "cannot watch the control socket");
 	return 0;

@@ -15,6 +15,7 @@
 #include "lib/proto.h"
 
 #define CONTROL_CLIENTS_MAX (16 + PROTO_EXECS_MAX) /* all proxies may come at the same time */
+#define CONTROL_BACKLOG     256                    /* as many proxies may come at once */
 #define CONTROL_PAUSE_MS    1000 /* nobody is accepted for so long when there is no descriptor left */
 
 typedef uint64_t control_token; /* names one request of one client; 0: none */
@@ -50,7 +51,7 @@ struct control {
 	void *opaque;
 };
 
-/* The callbacks are set by the caller. Watches listen_fd; uses epoll data first_data to
+/* The callbacks are set by the caller. Listens on listen_fd and watches it; uses epoll data first_data to
  * first_data + CONTROL_CLIENTS_MAX. 0 or -errno. */
 int control_init(
 	struct control *c, int listen_fd, int epoll_fd, uint64_t first_data, struct err *err);

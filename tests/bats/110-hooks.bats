@@ -47,6 +47,18 @@ in_background() { "$@" >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err" </dev/
 	END
 }
 
+@test "a hook that asks for the state has it at once: creating" {
+	prepare true
+	for kind in prestart createRuntime createContainer; do
+		add_hook $kind "start=\$(date +%s%N); \"$CORACLE_BIN\" --root \"$root\" state $id | jq -r .status >>$log; echo \$(((\$(date +%s%N) - start) / 1000000)) >>$log.ms"
+	done
+	ran
+	cat "$log" "$log.ms"
+	[[ $(cat "$log") == $'creating\ncreating\ncreating' ]]
+	# an answer that is waited for takes 2 s at least
+	while read -r ms; do ((ms < 2000)) || return 1; done <"$log.ms"
+}
+
 @test "create, start and delete run their hooks, as they were at create" {
 	prepare sleep 100
 	for kind in prestart poststart poststop; do note $kind; done

@@ -233,6 +233,29 @@ static void test_state(void)
 	container_release(&d);
 }
 
+/* While hooks run there is a process, and a socket on which nobody listens. */
+static void test_creating(void)
+{
+	struct container c, d;
+	uint64_t t;
+	int sock;
+
+	eq_int(make(&c, in_dir("cr"), "c"), 0, "made");
+	sock = bind_control(&c, -1);
+	fill_state(&c, getpid());
+	container_save(&c, &err);
+	eq_int(open_it(&d, in_dir("cr"), "c", false), 0, "a hook looks at it");
+	t = timeline_now();
+	eq_int(container_status(&d), CONTAINER_CREATING, "it is being created");
+	ok(timeline_now() - t < 1000000000, "which is known at once");
+	container_release(&c);
+	eq_int(container_status(&d), CONTAINER_RUNNING, "without its maker the process counts");
+	eq_int(flock(d.dir_fd, LOCK_EX | LOCK_NB), 0, "no lock is left of that");
+	container_remove(&d, &err);
+	container_release(&d);
+	close(sock);
+}
+
 static void test_remove(void)
 {
 	struct container c, d;
@@ -339,6 +362,7 @@ int main(void)
 	test_roots();
 	test_default_root();
 	test_state();
+	test_creating();
 	test_remove();
 	test_lock_of_removed();
 	test_kill();
