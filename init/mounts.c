@@ -175,11 +175,11 @@ static int make_one(int root, const struct gmount *m, const char *dest, struct e
 	return late ? seal_later(take_fd(&mnt), m->dest, err) : 0;
 }
 
-int mounts_make(int root, const struct gspec *spec, bool *ret_dev_tmpfs, struct err *err)
+int mounts_make(int root, const struct gspec *spec, bool *ret_dev_defaults, struct err *err)
 {
 	static char dest[PATH_BYTES];
 
-	*ret_dev_tmpfs = false;
+	*ret_dev_defaults = true;
 	for (uint32_t i = 0; i < spec->n_mounts; i++) {
 		const struct gmount *m = &spec->mounts[i];
 		int r = path_clean(m->dest, dest);
@@ -193,7 +193,7 @@ int mounts_make(int root, const struct gspec *spec, bool *ret_dev_tmpfs, struct 
 			return err_wrap(err, "error mounting \"%s\" to rootfs at \"%s\"",
 				m->source[0] ? m->source : m->fstype, m->dest);
 		if (!strcmp(dest, "/dev"))
-			*ret_dev_tmpfs = m->kind == GMOUNT_FS && !strcmp(m->fstype, "tmpfs");
+			*ret_dev_defaults = m->kind == GMOUNT_FS && !strcmp(m->fstype, "tmpfs");
 	}
 	return 0;
 }

@@ -29,9 +29,10 @@ bool mount_has_option(const char *data, const char *name);
  * Makes all mounts, in order, below `root` (an O_PATH directory, attached in the caller's mount
  * namespace). Sources of bind mounts are entries of the working directory: the share. Mounts that
  * are to be read-only but are still written to while the container is prepared (tmpfs) become so in
- * mounts_seal(). *ret_dev_tmpfs: /dev is a fresh tmpfs that wants its default nodes.
+ * mounts_seal(). *ret_dev_defaults: /dev is a fresh tmpfs or the root file system's own, and wants its
+ * default nodes; a bind or another file system there brings its own.
  */
-int mounts_make(int root, const struct gspec *spec, bool *ret_dev_tmpfs, struct err *err);
+int mounts_make(int root, const struct gspec *spec, bool *ret_dev_defaults, struct err *err);
 int mounts_seal(struct err *err);
 
 /* Propagation (MS_SHARED..., | MS_REC; 0: leave) of the mount whose root is `path` below `dir`. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include "init/sys.h"
 #include "lib/cleanup.h"
@@ -409,6 +410,56 @@ static void test_devices(void)
 		"devices and links");
 }
 
+#define LS_DEV "cd /dev; stat -c '%n %F %a %t,%T' null tty zero; readlink fd; readlink ptmx"
+
+/* A root file system's own /dev, under no mount: what is there stays, what is not is made. */
+static void test_own_dev(void)
+{
+	struct gspec *s = fresh(LS_DEV);
+	struct gmount *m = (struct gmount *)(uintptr_t)s->mounts;
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/rootfs/dev", share_path);
+	mkdir(path, 0755);
+	put("rootfs/dev/zero", "mine", 0640);
+	s->n_mounts = 1; /* /proc */
+	s->proc.flags |= GPROC_STDIN_NULL;
+	eq_str(output(s),
+		"null character special file 666 1,3\ntty character special file 666 5,0\n"
+		"zero regular file 640 0,0\n/proc/self/fd\npts/ptmx\n",
+		"without a mount at /dev");
+	s = fresh("ls /dev");
+	m = (struct gmount *)(uintptr_t)s->mounts;
+	snprintf(path, sizeof(path), "%s/m9", share_path);
+	mkdir(path, 0755);
+	s->n_mounts = 2;
+	m[1] = (struct gmount){.kind = GMOUNT_BIND, .source = "m9", .dest = "/dev", .is_dir = 1};
+	eq_str(output(s), "", "a bind at /dev brings its own");
+}
+
+static void test_present_devices(void)
+{
+	struct gdevice dev = {"/file", S_IFCHR, 1, 3, 0600, 9, 9};
+	struct gspec *s = fresh("stat -c '%F %a %u' /file");
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/rootfs/file", share_path);
+	s->devices = &dev;
+	s->n_devices = 1;
+	if (mknod(path, S_IFCHR | 0644, makedev(1, 3)) < 0)
+		ok(false, "mknod");
+	eq_str(output(s), "character special file 644 0\n", "the same device stays as it is");
+	dev.minor = 5;
+	says(run(s, NULL)->fail.text, "cannot create device node /file: file exists");
+	dev = (struct gdevice){"/file", S_IFIFO, 0, 0, 0600, 0, 0};
+	says(run(s, NULL)->fail.text, "cannot create device node /file: file exists");
+	unlink(path);
+	if (symlink("/dev/null", path) < 0)
+		ok(false, "symlink");
+	dev = (struct gdevice){"/file", S_IFCHR, 1, 3, 0600, 0, 0};
+	says(run(s, NULL)->fail.text, "cannot create device node /file: file exists");
+}
+
 static void test_closed_paths(void)
 {
 	static const char *masked[] = {"/proc/interrupts", "/secret", "/etc/dir", "/proc/softirqs",
@@ -547,6 +598,8 @@ int main(void)
 	test_copy_up();
 	test_links();
 	test_devices();
+	test_own_dev();
+	test_present_devices();
 	test_closed_paths();
 	test_sysctl();
 	test_cgroup();
