@@ -207,8 +207,9 @@ static int set_bind(struct spec_ctx *c, const struct jnode *n, struct container_
 
 	if (!source || !*source)
 		return jnode_err(n, c->err, "source is missing");
+	/* config.md has unknown options passed as mount(2)'s data, which means nothing for a bind. */
 	if (o->data_len)
-		return jnode_err(n, c->err, "unknown option for a bind mount in '%.200s'", o->data);
+		spec_warn(c, n, "'%.200s' has no effect on a bind mount", o->data);
 	if (o->m->copy_up)
 		return jnode_err(n, c->err, "tmpcopyup is for tmpfs only");
 	snprintf(s->name, sizeof(s->name), "m%u", spec->n_shares);
