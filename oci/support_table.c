@@ -27,7 +27,8 @@ const struct field support_table[] = {
 	{"mounts[].source", B, false,
 		"bind: opened once on the host; else passed to the guest's mount"},
 	{"mounts[].options", B, false,
-		"see below; unknown ones are data of the file system, of which a bind makes no use: a warning"},
+		"see below; unknown ones are data of the file system, of which a bind makes no "
+		"use: a warning"},
 	{"mounts[].type", G, false,
 		"any file system of the guest kernel; cgroup and cgroup2 are the guest's cgroup "
 		"v2"},
@@ -161,7 +162,8 @@ const struct field support_table[] = {
 	{"linux.timeOffsets.*.secs", G, false, "below 0 as well, as long as the clock stays above"},
 	{"linux.timeOffsets.*.nanosecs", G, false, "0 to 999999999"},
 	{"linux.devices", G, false,
-		"made with mknod in the guest, beyond the default ones; anything else at the path is an error; at most 256"},
+		"made with mknod in the guest, beyond the default ones; anything else at the path "
+		"is an error; at most 256"},
 	{"linux.devices[].type", G, false, "c, u, b, p"},
 	{"linux.devices[].path", G, false, "absolute"},
 	{"linux.devices[].major", G, false, "a device of the guest kernel; required but for p"},
