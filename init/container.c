@@ -142,6 +142,22 @@ static int prepare(struct child *c, struct err *err)
 	return r;
 }
 
+/* runtime.md: without a process a container can be created, and start is an error. */
+static int become(const struct gspec *spec, struct err *err)
+{
+	return spec->proc.args.n ? process_become(&spec->proc, err) : 0;
+}
+
+static int run(const struct gspec *spec, struct err *err)
+{
+	int r;
+
+	if (!spec->proc.args.n)
+		return err_plain(err, EINVAL, "process is not set: there is nothing to start");
+	r = hooks_run(spec, process_env(), err);
+	return r < 0 ? r : process_exec(&spec->proc, err);
+}
+
 static _Noreturn void child_main(struct child *c)
 {
 	static struct err err;
@@ -156,13 +172,10 @@ static _Noreturn void child_main(struct child *c)
 			c->report = PROCESS_REPORT_FD;
 	}
 	if (r == 0)
-		r = process_become(&c->spec->proc, &err);
+		r = become(c->spec, &err);
 	if (r == 0 && child_report(c->report, CHILD_READY, c->rootfs_ns, NULL) == 0 &&
-		recv(c->report, &go, 1, 0) == 1) {
-		r = hooks_run(c->spec, process_env(), &err);
-		if (r == 0)
-			r = process_exec(&c->spec->proc, &err);
-	}
+		recv(c->report, &go, 1, 0) == 1)
+		r = run(c->spec, &err);
 	if (r < 0)
 		child_report(c->report, CHILD_FAILED, 0, &err);
 	_exit(1);

@@ -158,9 +158,12 @@ static int translate(struct spec_ctx *c, const struct jnode *root, struct contai
 	r = parse_version(c, root, spec);
 	if (r)
 		return r;
-	if (!jnode_member(root, "process", &process))
-		return jnode_err(root, c->err, "process is missing");
-	if ((r = parse_root(c, root, spec)) || (r = spec_process(c, &process, &g->proc)) ||
+	/* config.md: needed once the container is started. */
+	if (jnode_member(root, "process", &process))
+		r = spec_process(c, &process, &g->proc);
+	else
+		g->proc.cwd = "/";
+	if (r || (r = parse_root(c, root, spec)) ||
 		(r = jopt_str(root, "hostname", HOSTNAME_MAX, &g->hostname, c->err)) ||
 		(r = jopt_str(root, "domainname", HOSTNAME_MAX, &g->domainname, c->err)) ||
 		(r = parse_annotations(c, root, spec)) || (r = spec_mounts(c, root, spec)) ||

@@ -41,7 +41,7 @@ const struct field support_table[] = {
 	{"mounts[].gidMappings[].hostID", R, false, ""},
 	{"mounts[].gidMappings[].size", R, false, ""},
 
-	{"process", B, false, "required"},
+	{"process", B, false, "required by start, not by create"},
 	{"process.terminal", B, false,
 		"a pty in the guest, carried by the caller's terminal or --console-socket's"},
 	{"process.consoleSize", G, false, "ignored without terminal, as the spec says"},

@@ -211,7 +211,9 @@ static void test_exec_errors(void)
 	eq_str(g->fail.text, "exec /bin/garbage: exec format error", "text");
 	eq_int(g->fail.exit_status, 126, "status");
 	s->proc.args.n = 0;
-	says(run(s, NULL)->fail.text, "args must not be empty");
+	g = run(s, NULL);
+	ok(g->ready && g->failed && !g->started, "without a process: READY, then FAILED");
+	eq_str(g->fail.text, "process is not set: there is nothing to start", "text");
 }
 
 #define OPTS(path) "grep ' " path " ' /proc/self/mounts | cut -d' ' -f4;"

@@ -58,12 +58,21 @@ static void test_version(void)
 	free(text);
 }
 
+/* config.md: only start needs a process. */
+static void test_no_process(void)
+{
+	struct container_spec *spec = config_try("process", NULL);
+
+	ok(spec && !spec->guest.proc.args.n, "no process");
+	eq_str(spec->guest.proc.cwd, "/", "its directory");
+	container_spec_free(spec);
+}
+
 static void test_required(void)
 {
 	refuses("root", NULL, "config.json: root is missing");
 	refuses("root.path", NULL, "config.json: root.path is missing");
 	refuses("root.path", "\"\"", "config.json: root: path is empty");
-	refuses("process", NULL, "config.json: process is missing");
 	refuses("process.cwd", NULL, "config.json: process.cwd is missing");
 	refuses("process.cwd", "\"w\"", "process.cwd: expected an absolute path, got 'w'");
 	refuses("process.cwd", "\"\"", "process.cwd: expected an absolute path, got ''");
@@ -504,6 +513,7 @@ int main(void)
 	test_io_and_cpus();
 	test_version();
 	test_required();
+	test_no_process();
 	test_process();
 	test_env();
 	test_process_errors();
