@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "oci/defaults.h"
 
+#include <string.h>
+#include <unistd.h>
+
 #include "lib/base.h"
 #include "oci/json.h"
 #include "oci/spec.h"
@@ -37,10 +40,24 @@ static struct json_object *process_json(bool *ok)
 	return process;
 }
 
-static struct json_object *mounts_json(bool *ok)
+/* The options of a mount; rootless: without ids, for those of other users are not mapped. */
+static void put_options(
+	struct json_object *mount, const char *const *options, bool rootless, bool *ok)
+{
+	const char *kept[8];
+	size_t n = 0;
+
+	for (; *options; options++)
+		if (!rootless || (strncmp(*options, "gid=", 4) && strncmp(*options, "uid=", 4)))
+			kept[n++] = *options;
+	if (n)
+		jput_strs(mount, "options", kept, n, ok);
+}
+
+static struct json_object *mounts_json(bool rootless, bool *ok)
 {
 	static const struct {
-		const char *dest, *type, *source, *options[8];
+		const char *dest, *type, *source, *options[8]; /* NULL at the end */
 	} mounts[] = {
 		{"/proc", "proc", "proc", {NULL}},
 		{"/dev", "tmpfs", "tmpfs", {"nosuid", "strictatime", "mode=755", "size=65536k"}},
@@ -57,38 +74,59 @@ static struct json_object *mounts_json(bool *ok)
 
 	for (size_t i = 0; i < ARRAY_SIZE(mounts); i++) {
 		struct json_object *m = jnew_object(ok);
-		size_t n = 0;
 
-		while (mounts[i].options[n])
-			n++;
 		jput_str(m, "destination", mounts[i].dest, ok);
 		jput_str(m, "type", mounts[i].type, ok);
 		jput_str(m, "source", mounts[i].source, ok);
-		if (n)
-			jput_strs(m, "options", mounts[i].options, n, ok);
+		put_options(m, mounts[i].options, rootless, ok);
 		jadd(array, m, ok);
 	}
 	return array;
 }
 
-static struct json_object *linux_json(bool *ok)
+/* No access to any device but those that a container always has. */
+static struct json_object *resources_json(bool *ok)
 {
-	static const char *const namespaces[] = {"pid", "network", "ipc", "uts", "mount", "cgroup"};
-	static const char *const masked[] = {"/proc/acpi", "/proc/asound", "/proc/kcore",
-		"/proc/keys", "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats",
-		"/proc/sched_debug", "/sys/firmware", "/proc/scsi"};
-	static const char *const readonly[] = {
-		"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"};
-	struct json_object *o = jnew_object(ok), *resources = jnew_object(ok);
-	struct json_object *devices = jnew_array(ok), *rule = jnew_object(ok);
-	struct json_object *list = jnew_array(ok);
+	struct json_object *resources = jnew_object(ok), *devices = jnew_array(ok);
+	struct json_object *rule = jnew_object(ok);
 
 	jput_bool(rule, "allow", false, ok);
 	jput_str(rule, "access", "rwm", ok);
 	jadd(devices, rule, ok);
 	jput(resources, "devices", devices, ok);
-	jput(o, "resources", resources, ok);
-	for (size_t i = 0; i < ARRAY_SIZE(namespaces); i++) {
+	return resources;
+}
+
+/* One id: root in the container, id outside. */
+static struct json_object *mapping_json(uint32_t id, bool *ok)
+{
+	struct json_object *list = jnew_array(ok), *m = jnew_object(ok);
+
+	jput_u64(m, "containerID", 0, ok);
+	jput_u64(m, "hostID", id, ok);
+	jput_u64(m, "size", 1, ok);
+	jadd(list, m, ok);
+	return list;
+}
+
+static struct json_object *linux_json(bool rootless, bool *ok)
+{
+	static const char *const namespaces[] = {
+		"pid", "network", "ipc", "uts", "mount", "cgroup", "user"};
+	static const char *const masked[] = {"/proc/acpi", "/proc/asound", "/proc/kcore",
+		"/proc/keys", "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats",
+		"/proc/sched_debug", "/sys/firmware", "/proc/scsi"};
+	static const char *const readonly[] = {
+		"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"};
+	struct json_object *o = jnew_object(ok), *list = jnew_array(ok);
+
+	if (rootless) {
+		jput(o, "uidMappings", mapping_json(geteuid(), ok), ok);
+		jput(o, "gidMappings", mapping_json(getegid(), ok), ok);
+	} else {
+		jput(o, "resources", resources_json(ok), ok);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(namespaces) - !rootless; i++) {
 		struct json_object *ns = jnew_object(ok);
 
 		jput_str(ns, "type", namespaces[i], ok);
@@ -100,7 +138,7 @@ static struct json_object *linux_json(bool *ok)
 	return o;
 }
 
-struct json_object *defaults_json(void)
+struct json_object *defaults_json(bool rootless)
 {
 	bool ok = true;
 	struct json_object *o = jnew_object(&ok), *root = jnew_object(&ok);
@@ -111,8 +149,8 @@ struct json_object *defaults_json(void)
 	jput_bool(root, "readonly", true, &ok);
 	jput(o, "root", root, &ok);
 	jput_str(o, "hostname", "coracle", &ok);
-	jput(o, "mounts", mounts_json(&ok), &ok);
-	jput(o, "linux", linux_json(&ok), &ok);
+	jput(o, "mounts", mounts_json(rootless, &ok), &ok);
+	jput(o, "linux", linux_json(rootless, &ok), &ok);
 	if (ok)
 		return o;
 	json_object_put(o);

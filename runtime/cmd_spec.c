@@ -10,7 +10,7 @@
 #include "oci/json.h"
 #include "runtime/command.h"
 
-static int write_spec(const char *dir, struct err *err)
+static int write_spec(const char *dir, bool rootless, struct err *err)
 {
 	autofd int dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct json_object *o;
@@ -25,7 +25,7 @@ static int write_spec(const char *dir, struct err *err)
 	if (fd < 0)
 		return err_set(err, errno, "cannot make '%s/config.json'", dir);
 	f = fdopen(fd, "w");
-	o = defaults_json();
+	o = defaults_json(rootless);
 	r = f && o ? json_print(f, o, JSON_TABS) : -ENOMEM;
 	json_object_put(o);
 	if (f && fclose(f) != 0 && r >= 0)
@@ -40,13 +40,15 @@ static int write_spec(const char *dir, struct err *err)
 int cmd_spec(const struct global *g, int argc, char **argv, struct err *err)
 {
 	const char *bundle = ".";
+	bool rootless = false;
 	const struct option_def options[] = {
 		{"bundle", 'b', OPTION_STRING, "DIR", "where to write it (default: .)", &bundle},
+		{"rootless", 0, OPTION_FLAG, NULL, "one that maps only this user", &rootless},
 	};
 	const struct usage u = {
 		"spec [OPTION]...", "Writes a default config.json.", options, ARRAY_SIZE(options)};
 	int first = options_parse(&u, argc, argv, err);
 
 	(void)g;
-	return first <= 0 ? first : write_spec(bundle, err);
+	return first <= 0 ? first : write_spec(bundle, rootless, err);
 }

@@ -90,6 +90,13 @@ load common
 	fails 1 "cannot open the bundle '/nowhere'"
 }
 
+@test "spec --rootless maps this user to root, and no id of another" {
+	run -0 coracle spec --rootless --bundle "$bundle"
+	jq -e '.linux | (.namespaces | any(.type == "user")) and (has("resources") | not)
+		and .uidMappings == [{"containerID": 0, "hostID": 0, "size": 1}] and .gidMappings == .uidMappings' "$bundle/config.json"
+	jq -e '[.mounts[].options[]? | select(test("^[ug]id="))] == []' "$bundle/config.json"
+}
+
 @test "features is JSON that names versions, namespaces and mount options" {
 	run -0 --separate-stderr coracle features
 	jq -e '.ociVersionMin == "1.0.0" and (.ociVersionMax | test("^1[.][23]"))

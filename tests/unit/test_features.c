@@ -61,7 +61,7 @@ static void test_features(void)
 			refused++;
 	eq_int(refused, 0, "just those that the parser takes");
 	a = at(l, "namespaces");
-	ok(has(a, "pid") && has(a, "network") && !has(a, "user") && has(a, "time"), "namespaces");
+	ok(has(a, "pid") && has(a, "network") && has(a, "user") && has(a, "time"), "namespaces");
 	a = at(l, "capabilities");
 	eq_int(json_object_array_length(a), 41, "capabilities");
 	for (size_t i = 0; i < json_object_array_length(a); i++)
@@ -75,8 +75,8 @@ static void test_features(void)
 	test_seccomp(at(l, "seccomp"));
 	ok(!json_object_get_boolean(at(at(l, "apparmor"), "enabled")), "no AppArmor");
 	ok(!json_object_get_boolean(at(at(l, "selinux"), "enabled")), "no SELinux");
-	ok(!json_object_get_boolean(at(at(at(l, "mountExtensions"), "idmap"), "enabled")),
-		"no id-mapping yet");
+	ok(json_object_get_boolean(at(at(at(l, "mountExtensions"), "idmap"), "enabled")),
+		"id-mapped mounts");
 	ok(has(at(f, "potentiallyUnsafeConfigAnnotations"), "coracle.vm.kernel"),
 		"unsafe annotations");
 	json_object_put(f);
@@ -102,7 +102,7 @@ static void accepts(const char *text, const char *what, unsigned want_warnings)
 
 static void test_defaults(void)
 {
-	struct json_object *o = defaults_json();
+	struct json_object *o = defaults_json(false);
 	const char *text = json_object_to_json_string(o);
 
 	accepts(text, "coracle spec", 0);
