@@ -8,7 +8,7 @@
 #include "lib/cleanup.h"
 #include "lib/fd.h"
 
-#define ANSWER_WAIT_MS 30000 /* the guest may be busy; a paused one does not answer at all */
+#define ANSWER_WAIT_MS 30000 /* the guest may be busy */
 
 static int wait_for(const struct container *c, int sock, struct err *err)
 {

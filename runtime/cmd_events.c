@@ -93,9 +93,7 @@ static int follow(const struct container *c, uint64_t interval_ns, struct err *e
 		if (n > 0) {
 			r = print_ooms(c, sock, err);
 		} else if (timeline_now() >= next) {
-			r = container_status(c) == CONTAINER_PAUSED
-				    ? 0
-				    : print_stats_again(c, sock, err);
+			r = print_stats_again(c, sock, err);
 			next = timeline_now() + interval_ns;
 		}
 	}
@@ -110,9 +108,6 @@ static int events(const struct container *c, bool once, uint64_t interval_ns, st
 		return err_plain(err, ESRCH, "container with id %s is not running", c->id);
 	if (!once)
 		return follow(c, interval_ns, err);
-	if (status == CONTAINER_PAUSED)
-		return err_plain(err, EAGAIN,
-			"container %s is paused: its figures cannot be asked for", c->id);
 	return print_stats(c, err);
 }
 

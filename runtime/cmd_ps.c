@@ -113,12 +113,8 @@ static int ps(const struct container *c, const char *format, bool states, struct
 	switch (container_status(c)) {
 	case CONTAINER_STOPPED: ended = true; break;
 	case CONTAINER_CREATED:
-	case CONTAINER_RUNNING: break;
-	case CONTAINER_PAUSED:
-		if (json)
-			break;
-		return err_plain(
-			err, EINVAL, "the container is paused: its own processes cannot be listed");
+	case CONTAINER_RUNNING:
+	case CONTAINER_PAUSED: break;
 	case CONTAINER_CREATING: return err_plain(err, ESRCH, "container not running");
 	}
 	return json ? print_json(c, ended, err) : print_table(c, states, ended, err);

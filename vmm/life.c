@@ -180,6 +180,7 @@ int life_init(struct life *l, const struct vm_config *cfg, const struct life_fds
 	l->guest_fd = l->signal_fd = l->tty_fd = -1;
 	life_exec_init(l);
 	l->start_ms = LIFE_START_MS;
+	l->freeze_ms = LIFE_FREEZE_MS;
 	l->tl = *tl;
 	log_init(&l->log, cfg->fd[VM_FD_LOG], cfg->flags & VM_FLAG_LOG_JSON);
 	l->guestlog.on_line = guest_line;
@@ -325,12 +326,13 @@ static void vsock_room(struct life *l)
 void life_drain(struct life *l, uint32_t status)
 {
 	l->deadline_ns[DEADLINE_START] = 0;
-	l->paused = false; /* for good: there is nothing to resume */
+	life_pause_over(l);
 	l->state = LIFE_DRAINING;
 	l->status = status;
 	/* All the guest sent is in the device's hands: EXITED came through the same queue after it.
 	 */
 	vcpus_hold(l->vcpus);
+	l->held = true;
 	drain_stdio(l);
 }
 
@@ -459,8 +461,11 @@ static void handle(struct life *l, const struct epoll_event *ev)
 		break;
 	case EV_CONSOLE: read_console(l, CONSOLE_TURN); break;
 	case EV_VCPU:
-		if (read(l->vcpu_fd, &count, sizeof(count)) == sizeof(count))
-			vm_died(l);
+		if (read(l->vcpu_fd, &count, sizeof(count)) != sizeof(count))
+			break;
+		vm_died(l);
+		if (!l->ended)
+			life_parked(l);
 		break;
 	case EV_SIGNAL: read_signals(l); break;
 	case EV_FAULT: read_faults(l); break;
@@ -480,7 +485,7 @@ static void expired(struct life *l, enum life_deadline d)
 {
 	struct err err = ERR_INIT;
 
-	if (d != DEADLINE_FAULTS && d != DEADLINE_RETRY)
+	if (d != DEADLINE_FAULTS && d != DEADLINE_RETRY && d != DEADLINE_FREEZE)
 		read_console(l, CONSOLE_LAST);
 	switch (d) {
 	case DEADLINE_BOOT:
@@ -505,7 +510,9 @@ static void expired(struct life *l, enum life_deadline d)
 		life_fail(l, 0, &err, true);
 		break;
 	case DEADLINE_FAULTS: listen_for_faults(l, EPOLLIN); break;
+	case DEADLINE_FREEZE: life_freeze_expired(l); break;
 	case DEADLINE_RETRY:
+		life_freezer_push(l);
 		if (l->guest_full)
 			life_guest_room(l);
 		if (l->vsock_full && !l->ended)
@@ -527,8 +534,9 @@ static int wait_ms(const struct life *l)
 	uint64_t next = control_next_ns(&l->control), now = timeline_now();
 
 	if (!l->paused)
-		next = MIN(MIN(next, life_next_signal_ns(l)),
-			MIN(life_exec_next_ns(l), life_query_next_ns(l)));
+		next = MIN(next, MIN(life_next_signal_ns(l), life_exec_next_ns(l)));
+	if (!l->held)
+		next = MIN(next, life_query_next_ns(l));
 	for (unsigned d = 0; d < DEADLINES; d++)
 		if (counts(l, (enum life_deadline)d))
 			next = MIN(next, l->deadline_ns[d]);
@@ -551,8 +559,9 @@ static void check_deadlines(struct life *l)
 	if (!l->paused) {
 		life_expire_signals(l, now);
 		life_exec_expire(l, now);
-		life_query_expire(l, now);
 	}
+	if (!l->held)
+		life_query_expire(l, now);
 	control_tick(&l->control, now);
 }
 

@@ -38,9 +38,11 @@
 #define LIFE_LAST_WORDS_MS 1000  /* from the control channel's end to the panic that explains it */
 #define LIFE_ANSWER_MS     10000 /* for a SIGNAL to be SIGNALED */
 #define LIFE_START_MS      60000 /* for START to be STARTED or FAILED */
-#define LIFE_RETRY_MS      20    /* after the kernel had no memory for a message */
-#define LIFE_SIGNALS_MAX   CONTROL_CLIENTS_MAX
-#define LIFE_STATUS_VM     255
+#define LIFE_FREEZE_MS \
+	2000 /* for the guest to freeze the container: then the vCPUs are held anyway */
+#define LIFE_RETRY_MS    20 /* after the kernel had no memory for a message */
+#define LIFE_SIGNALS_MAX CONTROL_CLIENTS_MAX
+#define LIFE_STATUS_VM   255
 
 enum life_state {
 	LIFE_BOOTING,   /* waiting for HELLO */
@@ -59,6 +61,7 @@ enum life_deadline {
 	DEADLINE_EXECS,
 	DEADLINE_FAULTS,
 	DEADLINE_RETRY,
+	DEADLINE_FREEZE,
 	DEADLINES
 };
 
@@ -66,6 +69,15 @@ struct life_signal {
 	uint32_t id; /* 0: free */
 	control_token token;
 	uint64_t until_ns;
+	bool all; /* to every process */
+};
+
+/* The container's control group in the guest is frozen while it is paused. */
+struct freezer {
+	bool wanted, is;
+	bool asked;    /* the question that is under way: freeze, or thaw */
+	bool doubtful; /* the guest may have thawed it by itself */
+	uint32_t id;   /* of that question; 0: none */
 };
 
 struct life {
@@ -85,21 +97,23 @@ struct life {
 	bool ended;
 	bool guest_full; /* the guest's channel, the vsock device's socket, takes no message now */
 	bool vsock_full;
-	bool paused;    /* the vCPUs are held: the guest answers nothing, and is not expected to */
+	bool paused;    /* the container is: the vCPUs are held, but for questions (life_pause.c) */
+	bool held;      /* the vCPUs are: the guest answers nothing, and is not expected to */
 	bool size_due;  /* the terminal's size is not sent yet */
 	bool drained;   /* DRAINING: the first process's output is written */
 	bool drain_due; /* life_drain()'s command is not sent yet */
 	bool kill_due;  /* SIGKILL for kill_process is not sent yet */
-	uint32_t start_ms;    /* LIFE_START_MS; tests have less time */
-	uint32_t status;      /* while draining: the container's; once ended: the VMM's */
-	uint16_t rows, cols;  /* of the terminal, when size_due */
-	uint64_t paused_ns;   /* since when, if paused */
+	uint32_t start_ms, freeze_ms; /* LIFE_START_MS, LIFE_FREEZE_MS; tests have less time */
+	uint32_t status;              /* while draining: the container's; once ended: the VMM's */
+	uint16_t rows, cols;          /* of the terminal, when size_due */
+	uint64_t paused_ns;           /* since when, if paused */
 	uint64_t signals_due; /* the first process's that are not sent yet: 1 << (signal - 1) */
 	uint32_t kill_process;
 	uint32_t drain_id;
 	uint32_t next_id;
-	uint64_t deadline_ns[DEADLINES]; /* 0: not set */
-	control_token start_token;
+	uint64_t deadline_ns[DEADLINES];        /* 0: not set */
+	control_token start_token, pause_token; /* 0: nobody waits */
+	struct freezer freezer;
 	struct life_signal signal[LIFE_SIGNALS_MAX];
 	struct timeline tl;
 	struct log log;

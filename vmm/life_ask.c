@@ -72,10 +72,19 @@ bool life_push_signals(struct life *l, uint64_t *due, uint32_t process)
 	return true;
 }
 
+bool life_signals_all(const struct life *l)
+{
+	for (unsigned i = 0; i < LIFE_SIGNALS_MAX; i++)
+		if (l->signal[i].id && l->signal[i].all)
+			return true;
+	return false;
+}
+
 void life_push_pending(struct life *l)
 {
 	uint64_t kill = l->kill_due ? life_signal_bit(SIGKILL) : 0;
 
+	life_freezer_push(l);
 	l->kill_due = !life_push_signals(l, &kill, l->kill_process);
 	if (!l->kill_due)
 		life_push_signals(l, &l->signals_due, PROTO_PROCESS_FIRST);
@@ -116,6 +125,10 @@ static bool forward(struct life *l, uint32_t signo, uint32_t process, control_to
 		l->next_id = 1;
 	m.id = htole32(l->next_id);
 	r = life_send(l, PROTO_SIGNAL, &m, sizeof(m));
+	if ((l->paused || l->pause_token) && process == PROTO_PROCESS_ALL) {
+		l->freezer.doubtful = true;
+		life_questions_changed(l);
+	}
 	if (r == -EAGAIN && !s && process == PROTO_PROCESS_FIRST) {
 		l->signals_due |= life_signal_bit(signo);
 		return true;
@@ -127,6 +140,7 @@ static bool forward(struct life *l, uint32_t signo, uint32_t process, control_to
 	*s = (struct life_signal){
 		.id = l->next_id,
 		.token = token,
+		.all = process == PROTO_PROCESS_ALL,
 		.until_ns = timeline_now() + LIFE_ANSWER_MS * 1000000ull,
 	};
 	return false;
@@ -161,7 +175,7 @@ static bool start(struct life *l, control_token token, struct ctl_reply *reply)
 {
 	if (l->state == LIFE_BOOTING || l->state == LIFE_PREPARING)
 		return life_answer(reply, EAGAIN, "the container is not created yet");
-	if (l->paused)
+	if (l->paused || l->pause_token)
 		return life_answer(reply, EBUSY, "cannot start a paused container");
 	if (l->state != LIFE_CREATED)
 		return life_answer(reply, EALREADY, "the container has been started already");
@@ -204,7 +218,7 @@ bool life_request(
 	case CTL_STATE:
 	case CTL_TIMELINE: return true;
 	case CTL_RESIZE: return life_tty_request(l, req->arg, reply);
-	case CTL_PAUSE: return life_pause(l, reply);
+	case CTL_PAUSE: return life_pause(l, token, reply);
 	case CTL_RESUME: return life_resume(l, reply);
 	case CTL_EVENTS:
 		if (l->state == LIFE_DRAINING)

@@ -170,7 +170,7 @@ static bool refused(const struct life *l, const struct ctl_request *req, struct 
 		return life_answer(reply, ESRCH, "cannot exec in a stopped container");
 	if (l->state < LIFE_CREATED)
 		return life_answer(reply, EAGAIN, "the container is not created yet");
-	if (l->paused && !(req->flags & CTL_EXEC_IGNORE_PAUSED))
+	if ((l->paused || l->pause_token) && !(req->flags & CTL_EXEC_IGNORE_PAUSED))
 		return life_answer(reply, EBUSY,
 			"cannot exec in a paused container (use --ignore-paused to override)");
 	if (l->execs.n == PROTO_EXECS_MAX)

@@ -43,9 +43,18 @@ void life_drain(struct life *l, uint32_t status);
 bool life_is_sealed(int fd);
 
 /* life_pause.c */
-bool life_pause(struct life *l, struct ctl_reply *reply); /* true */
-bool life_resume(struct life *l, struct ctl_reply *reply);
-void life_go_on(struct life *l); /* if it is paused */
+bool life_pause(struct life *l, control_token token, struct ctl_reply *reply);
+bool life_resume(struct life *l, struct ctl_reply *reply); /* true */
+void life_go_on(struct life *l);                           /* if it is paused, or about to be */
+void life_pause_over(struct life *l); /* for good: there is nothing to resume, and nobody to ask */
+void life_parked(struct life *l);     /* a vCPU is */
+void life_freeze_expired(struct life *l);
+void life_freezer_push(struct life *l); /* sends what is due, as far as the guest takes it */
+/* An ANSWER; true: it was the freezer's. */
+bool life_freezer_answer(struct life *l, uint32_t id, int32_t errnum);
+bool life_answers(const struct life *l); /* may the guest be asked? */
+void life_questions_changed(
+	struct life *l); /* there are more of them, or fewer, that wait for it */
 
 /* life_guest.c */
 void life_guest_event(struct life *l);
@@ -74,5 +83,6 @@ void life_signaled(struct life *l, uint32_t id, int32_t errnum);
 void life_expire_signals(struct life *l, uint64_t now_ns);
 void life_postpone_signals(struct life *l, uint64_t ns);
 uint64_t life_next_signal_ns(const struct life *l); /* UINT64_MAX: none waits */
+bool life_signals_all(const struct life *l);        /* one to all processes is not SIGNALED yet */
 
 #endif

@@ -51,6 +51,7 @@ static void set_free(struct life *l, struct ask_slot *a)
 		madvise(buf_of(l, a), LIFE_ASK_BYTES, MADV_DONTNEED);
 	a->state = ASK_FREE;
 	l->asks.n--;
+	life_questions_changed(l);
 }
 
 /* The client may ask again. */
@@ -136,8 +137,10 @@ static bool refused(const struct life *l, struct ctl_reply *reply)
 		return life_answer(reply, ESRCH, "the container has ended");
 	if (l->state < LIFE_CREATED)
 		return life_answer(reply, EAGAIN, "the container is not created yet");
-	if (l->paused)
-		return life_answer(reply, EBUSY, "the container is paused: it answers nothing");
+	if (!life_answers(l))
+		return life_answer(reply, EBUSY,
+			"the container is paused, and the guest has not frozen it: it is not "
+			"asked");
 	if (l->asks.n == LIFE_ASKS_MAX)
 		return life_answer(
 			reply, EAGAIN, "%u questions wait for the guest already", LIFE_ASKS_MAX);
@@ -164,6 +167,7 @@ static bool wait_for_answer(struct life *l, int *conn_fd, uint32_t id, struct ct
 	}
 	*conn_fd = -1;
 	l->asks.n++;
+	life_questions_changed(l);
 	return false;
 }
 
@@ -192,6 +196,14 @@ bool life_query_request(struct life *l, int *conn_fd, const struct ctl_request *
 	if (r < 0)
 		return life_answer(reply, -r, "the guest does not take questions");
 	return wait_for_answer(l, conn_fd, l->next_id, reply);
+}
+
+bool life_query_waiting(const struct life *l)
+{
+	for (unsigned i = 0; i < LIFE_ASKS_MAX; i++)
+		if (l->asks.slot[i].state == ASK_WAITING)
+			return true;
+	return false;
 }
 
 /* The guest's word */
@@ -242,6 +254,8 @@ bool life_query_answer(struct life *l, const struct proto_frame *f)
 	memcpy(&m, f->payload, sizeof(m));
 	if (le32toh(m.more) > 1)
 		return false;
+	if (life_freezer_answer(l, le32toh(m.id), (int32_t)le32toh((uint32_t)m.errnum)))
+		return true;
 	a = find(l, le32toh(m.id));
 	if (!a) /* whoever asked has gone, or was told to wait no longer */
 		return true;
@@ -253,6 +267,7 @@ bool life_query_answer(struct life *l, const struct proto_frame *f)
 		refuse_answer(l, a, EMSGSIZE, text, sizeof(text) - 1);
 	} else if (!m.more) {
 		a->state = ASK_SENDING;
+		life_questions_changed(l);
 		a->until_ns = timeline_now() + l->asks.ask_ms * 1000000ull;
 		send_answer(l, a);
 	}

@@ -46,6 +46,7 @@ int life_query_init(struct life *l, struct err *err);
  * to control.c. fd: what came with it, -1: nothing; borrowed. */
 bool life_query_request(struct life *l, int *conn_fd, const struct ctl_request *req, int fd,
 	struct ctl_reply *reply);
+bool life_query_waiting(const struct life *l);                        /* for the guest */
 bool life_query_answer(struct life *l, const struct proto_frame *f);  /* false: malformed */
 bool life_query_event(struct life *l, const struct proto_frame *f);   /* false: malformed */
 void life_query_conn(struct life *l, uint64_t data, uint32_t events); /* data: epoll's */

@@ -39,19 +39,25 @@ static uint64_t vcpu_rip(const struct vcpu *v)
 	return regs.rip;
 }
 
+static void tell(struct vcpu *v)
+{
+	uint64_t one = 1;
+
+	/* Cannot fail: the counter is far from its end. */
+	if (write(v->all->event_fd, &one, sizeof(one)) < 0)
+		return;
+}
+
 __attribute__((format(printf, 3, 4))) static void ended(
 	struct vcpu *v, enum vcpu_end end, const char *fmt, ...)
 {
-	uint64_t one = 1;
 	va_list ap;
 
 	va_start(ap, fmt);
 	vsnprintf(v->text, sizeof(v->text), fmt, ap);
 	va_end(ap);
 	atomic_store(&v->end, end);
-	/* Cannot fail: the counter is far from its end. */
-	if (write(v->all->event_fd, &one, sizeof(one)) < 0)
-		return;
+	tell(v);
 }
 
 /* There are no ports: reads give all ones, writes are ignored, but for the early console's bytes.
@@ -132,8 +138,14 @@ static bool handle_exit(struct vcpu *v, struct kvm_run *run)
 
 static void wait_while_held(struct vcpu *v, struct kvm_run *run)
 {
-	while (atomic_load(&v->all->held))
-		futex_wait(&v->all->held, 1);
+	if (atomic_load(&v->all->held)) {
+		atomic_store(&v->parked, 1);
+		tell(v);
+		while (atomic_load(&v->all->held))
+			futex_wait(&v->all->held, 1);
+		/* One that is held again from here on is not in the guest either: see below. */
+		atomic_store(&v->parked, 0);
+	}
 	/* A hold that comes from here on sets it again, before its signal. */
 	__atomic_store_n(&run->immediate_exit, 0, __ATOMIC_SEQ_CST);
 	if (atomic_load(&v->all->held))
@@ -254,6 +266,14 @@ void vcpus_hold(struct vcpus *all)
 		__atomic_store_n(&all->vm->run[i]->immediate_exit, 1, __ATOMIC_SEQ_CST);
 		pthread_kill(all->v[i].thread, KICK_SIGNAL);
 	}
+}
+
+bool vcpus_parked(const struct vcpus *all)
+{
+	for (uint32_t i = 0; i < all->vm->vcpus; i++)
+		if (!atomic_load(&all->v[i].parked) && atomic_load(&all->v[i].end) == VCPU_RUNS)
+			return false;
+	return true;
 }
 
 const struct vcpu *vcpus_ended(const struct vcpus *all)

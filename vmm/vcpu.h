@@ -30,7 +30,8 @@ struct vcpu {
 	struct vcpus *all;
 	uint32_t index;
 	pthread_t thread;
-	_Atomic int end; /* enum vcpu_end: written last, after text */
+	_Atomic int end;         /* enum vcpu_end: written last, after text */
+	_Atomic uint32_t parked; /* it waits to be let go */
 	char text[VCPU_TEXT_MAX];
 	int jail_result;
 	struct err jail_err;
@@ -38,7 +39,7 @@ struct vcpu {
 
 struct vcpus {
 	struct vm *vm;
-	int event_fd;  /* eventfd, borrowed: a vCPU has ended */
+	int event_fd;  /* eventfd, borrowed: a vCPU has ended, or is parked */
 	int serial_fd; /* non-blocking, borrowed: bytes of the early serial console; -1: discard */
 	vcpu_jail_fn jail;
 	_Atomic uint32_t held;  /* futex: 1 while the vCPUs must not run */
@@ -51,8 +52,11 @@ struct vcpus {
 int vcpus_start(struct vcpus *all, struct vm *vm, int event_fd, int serial_fd, vcpu_jail_fn jail,
 	struct err *err);
 void vcpus_run(struct vcpus *all); /* at first, and after a hold */
-/* Makes every vCPU leave the guest and wait. Returns at once: they stop within microseconds. */
+/* Makes every vCPU leave the guest and wait. Returns at once: they stop within microseconds, or, in the middle
+ * of an access to a device's registers, when that is done; the event descriptor says when. */
 void vcpus_hold(struct vcpus *all);
+/* After vcpus_hold(): no vCPU is in the guest any more, nor will be before vcpus_run(). */
+bool vcpus_parked(const struct vcpus *all);
 /* The first vCPU that has ended, or NULL. */
 const struct vcpu *vcpus_ended(const struct vcpus *all);
 

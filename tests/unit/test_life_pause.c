@@ -33,6 +33,65 @@ static struct ctl_reply ask_exec(struct world *w, int *ret_conn, uint32_t flags)
 	return reply;
 }
 
+/* The guest is asked to freeze ("1") or to thaw ("0") the container; the question's id, 0: it is not. */
+static uint32_t heard_freeze(struct world *w, char value)
+{
+	static const char name[] = "cgroup.freeze";
+	struct pollfd p = {.fd = w->guest, .events = POLLIN};
+	struct {
+		struct proto_hdr h;
+		struct proto_ask ask;
+		uint8_t payload[4 + 4 + sizeof(name) + 4 + 2];
+	} m;
+
+	if (poll(&p, 1, WORLD_WAIT_MS) != 1 || recv(w->guest, &m, sizeof(m), 0) != sizeof(m))
+		return 0;
+	return m.h.type == PROTO_ASK && m.h.len == sizeof(m) - sizeof(m.h) &&
+			       m.ask.what == PROTO_ASK_UPDATE && m.payload[0] == 1 &&
+			       !memcmp(m.payload + 8, name, sizeof(name)) &&
+			       m.payload[8 + sizeof(name) + 4] == value
+		       ? m.ask.id
+		       : 0;
+}
+
+static void say_answer(struct world *w, uint32_t id, int32_t errnum)
+{
+	struct proto_answer m = {.id = id, .errnum = errnum};
+
+	guest_say(w, PROTO_ANSWER, &m, sizeof(m));
+}
+
+static void freezes(struct world *w, char value, int32_t errnum)
+{
+	uint32_t id = heard_freeze(w, value);
+
+	ok(id != 0, "the guest is asked to %s the container", value == '1' ? "freeze" : "thaw");
+	say_answer(w, id, errnum);
+}
+
+/* PAUSE, and a guest that answers it with errnum. */
+static struct ctl_reply pauses(struct world *w, int32_t errnum)
+{
+	autofd int s = world_client(w);
+
+	ctl_send(s, CTL_PAUSE, 0);
+	freezes(w, '1', errnum);
+	return ctl_answer(s);
+}
+
+static struct ctl_reply resumes(struct world *w)
+{
+	struct ctl_reply r = world_ask(w, CTL_RESUME, 0);
+
+	freezes(w, '0', 0);
+	return r;
+}
+
+static bool is_held(struct world *w)
+{
+	return __atomic_load_n(&w->life.held, __ATOMIC_SEQ_CST);
+}
+
 static void test_states(void)
 {
 	struct proto_signal sig = {0};
@@ -45,10 +104,10 @@ static void test_states(void)
 	guest_hello(&w);
 	guest_ready(&w);
 	world_report(&w);
-	r = world_ask(&w, CTL_PAUSE, 0);
+	r = pauses(&w, 0);
 	ok(r.errnum == 0 && r.phase == VM_PAUSED, "a created container is paused");
 	eq_int(world_ask(&w, CTL_START, 0).errnum, EBUSY, "and not started then");
-	r = world_ask(&w, CTL_RESUME, 0);
+	r = resumes(&w);
 	ok(r.errnum == 0 && r.phase == VM_CREATED, "it is resumed");
 	eq_int(world_ask(&w, CTL_RESUME, 0).errnum, EINVAL, "once");
 	conn = world_client(&w);
@@ -58,8 +117,8 @@ static void test_states(void)
 	eq_int(ctl_answer(conn).phase, VM_RUNNING, "and started");
 	close(conn);
 
-	r = world_ask(&w, CTL_PAUSE, 0);
-	ok(r.errnum == 0 && r.phase == VM_PAUSED, "a running one is paused");
+	r = pauses(&w, 0);
+	ok(r.errnum == 0 && r.phase == VM_PAUSED && is_held(&w), "a running one is paused");
 	eq_int(world_ask(&w, CTL_PAUSE, 0).errnum, EALREADY, "once");
 	eq_int(world_ask(&w, CTL_STATE, 0).phase, VM_PAUSED, "and says so");
 	r = world_ask(&w, CTL_SIGNAL, SIGTERM);
@@ -70,12 +129,106 @@ static void test_states(void)
 	has_str(said(r.text),
 		"cannot exec in a paused container (use --ignore-paused to override)");
 	close(conn);
-	r = world_ask(&w, CTL_RESUME, 0);
+	r = resumes(&w);
 	ok(r.errnum == 0 && r.phase == VM_RUNNING, "resumed");
 
-	world_ask(&w, CTL_PAUSE, 0);
+	pauses(&w, 0);
 	guest_exited(&w, 4);
 	eq_int(world_end(&w), 4, "EXITED was under way when it was paused: it ends");
+}
+
+/* What a paused container can be asked, and when it is not let run for it. */
+static void test_questions(void)
+{
+	struct ctl_request all = {.version = CTL_VERSION,
+		.type = CTL_SIGNAL,
+		.arg = SIGUSR1,
+		.flags = CTL_SIGNAL_ALL};
+	struct {
+		struct proto_hdr h;
+		struct proto_ask ask;
+	} m = {.ask = {.id = 0}};
+	struct proto_signal sig = {0};
+	struct ctl_reply r;
+	struct world w;
+	char end[4];
+	int conn;
+
+	world_run_up(&w);
+	pauses(&w, 0);
+	conn = world_client(&w);
+	ctl_send(conn, CTL_ASK, PROTO_ASK_STATS);
+	fcntl(w.guest, F_SETFL, 0);
+	BUG_ON(recv(w.guest, &m, sizeof(m), 0) != sizeof(m));
+	eq_int(world_ask(&w, CTL_STATE, 0).phase, VM_PAUSED,
+		"the container is paused while a question is answered");
+	ok(m.ask.what == PROTO_ASK_STATS && !is_held(&w), "the vCPUs are not held");
+	say_answer(&w, m.ask.id, 0);
+	r = ctl_answer(conn);
+	ok(r.errnum == 0 && r.phase == VM_PAUSED && recv(conn, end, 4, 0) == 0, "it is answered");
+	ok(world_ask(&w, CTL_STATE, 0).phase == VM_PAUSED && is_held(&w),
+		"then they are held again");
+	BUG_ON(send(conn, &all, sizeof(all), 0) < 0);
+	eq_int(ctl_answer(conn).errnum, 0, "a signal to all processes");
+	ok(guest_heard(&w, &sig) == PROTO_SIGNAL && sig.process == PROTO_PROCESS_ALL,
+		"for which the guest would thaw them");
+	eq_int(world_ask(&w, CTL_ASK, PROTO_ASK_STATS).errnum, EBUSY, "is the end of questions");
+	resumes(&w);
+	pauses(&w, EIO);
+	eq_int(world_ask(&w, CTL_ASK, PROTO_ASK_STATS).errnum, EBUSY,
+		"as is a freezer that failed");
+	ok(is_held(&w), "the vCPUs are held all the same");
+	eq_int(world_ask(&w, CTL_RESUME, 0).phase, VM_RUNNING, "it is resumed, not thawed");
+	close(conn);
+	guest_exited(&w, 0);
+	world_end(&w);
+}
+
+/* One question to the freezer at a time, whatever is asked of us meanwhile. */
+static void test_freezer(void)
+{
+	struct world w;
+	uint32_t id;
+	int conn;
+
+	world_make(&w, 0);
+	w.life.freeze_ms = 50;
+	world_go(&w);
+	world_up(&w);
+	eq_int(world_ask(&w, CTL_PAUSE, 0).phase, VM_PAUSED,
+		"a guest that does not freeze is held");
+	id = heard_freeze(&w, '1');
+	eq_int(world_ask(&w, CTL_ASK, PROTO_ASK_STATS).errnum, EBUSY, "and not asked");
+	eq_int(world_ask(&w, CTL_RESUME, 0).phase, VM_RUNNING, "resumed");
+	say_answer(&w, id, 0);
+	freezes(&w, '0', EAGAIN);
+	freezes(&w, '0', 0);
+
+	w.life.freeze_ms = WORLD_WAIT_MS;
+	conn = world_client(&w);
+	ctl_send(conn, CTL_PAUSE, 0);
+	id = heard_freeze(&w, '1');
+	eq_int(world_ask(&w, CTL_PAUSE, 0).errnum, EALREADY, "one pause at a time");
+	eq_int(world_ask(&w, CTL_START, 0).errnum, EBUSY, "and no start meanwhile");
+	eq_int(world_ask(&w, CTL_SIGNAL, SIGKILL).errnum, 0, "SIGKILL");
+	eq_int(ctl_answer(conn).errnum, EINTR, "is the end of a pause that has not begun");
+	close(conn);
+	guest_exited(&w, 137);
+	eq_int(world_end(&w), 137, "and of the container");
+	ok(id != 0, "it had been asked");
+
+	world_run_up(&w);
+	conn = world_client(&w);
+	ctl_send(conn, CTL_PAUSE, 0);
+	heard_freeze(&w, '1');
+	w.drain_at_once = false;
+	guest_exited(&w, 5);
+	eq_int(ctl_answer(conn).errnum, ESRCH, "a container that ends while it is to be paused");
+	while (!__atomic_load_n(&w.drain_id, __ATOMIC_SEQ_CST))
+		usleep(1000);
+	send(w.vsock_dev, &(struct vsock_cmd_reply){.id = w.drain_id}, 8, 0);
+	eq_int(world_end(&w), 5, "ends");
+	close(conn);
 }
 
 static void test_kill(void)
@@ -85,15 +238,16 @@ static void test_kill(void)
 	struct world w;
 
 	world_run_up(&w);
-	world_ask(&w, CTL_PAUSE, 0);
+	pauses(&w, 0);
 	r = world_ask(&w, CTL_SIGNAL, SIGKILL);
 	ok(r.errnum == 0 && r.phase == VM_RUNNING, "SIGKILL resumes it");
+	freezes(&w, '0', 0);
 	ok(guest_heard(&w, &sig) == PROTO_SIGNAL && sig.signo == SIGKILL, "to die in order");
 	guest_exited(&w, 137);
 	eq_int(world_end(&w), 137, "and it does");
 
 	world_run_up(&w);
-	world_ask(&w, CTL_PAUSE, 0);
+	pauses(&w, 0);
 	world_ask(&w, CTL_SIGNAL, SIGKILL);
 	eq_int(world_end(&w), 137, "or its grace runs out");
 }
@@ -101,16 +255,21 @@ static void test_kill(void)
 /* Nothing that a paused guest owes runs out. */
 static void test_deadlines(void)
 {
+	struct proto_signal drop;
+	struct proto_exec asked;
 	struct ctl_reply r;
 	struct world w;
 	uint64_t before, start_ns;
 	int conn;
 
 	world_run_up(&w);
+	fcntl(w.guest, F_SETFL, 0);
 	w.life.start_ms = 1000;
 	start_ns = timeline_now();
 	ask_exec(&w, &conn, 0); /* returns after 300 ms, unanswered */
-	world_ask(&w, CTL_PAUSE, 0);
+	BUG_ON(guest_heard(&w, &drop) != PROTO_EXEC ||
+		recv(w.guest, &asked, sizeof(asked), 0) != sizeof(asked));
+	pauses(&w, 0);
 	usleep(1200000);
 	eq_int(recv(conn, &r, sizeof(r), MSG_DONTWAIT), -1, "paused: the proxy waits");
 	before = timeline_now();
@@ -120,7 +279,9 @@ static void test_deadlines(void)
 	ok(timeline_now() - before > 300000000ull && timeline_now() - start_ns > 2000000000ull,
 		"and not less");
 	close(conn);
-	world_ask(&w, CTL_PAUSE, 0);
+	freezes(&w, '0', 0);
+	ok(guest_heard(&w, &drop) == PROTO_SIGNAL, "what it did not answer is killed");
+	pauses(&w, 0);
 	r = ask_exec(&w, &conn, CTL_EXEC_IGNORE_PAUSED);
 	eq_int(r.errnum, -1, "an exec that asks for it waits for the end of the pause");
 	close(conn);
@@ -162,13 +323,25 @@ static bool counts_on(const struct vm *vm)
 	return count_of(vm) != from;
 }
 
+/* Waits for the event; a stop of before may have left one. */
+static bool parks(const struct vcpus *vcpus, int event)
+{
+	struct pollfd p = {.fd = event, .events = POLLIN};
+	uint64_t count;
+
+	while (!vcpus_parked(vcpus))
+		if (poll(&p, 1, WORLD_WAIT_MS) != 1 || read(event, &count, 8) != 8)
+			return false;
+	return true;
+}
+
 static void test_vcpu(void)
 {
 	static struct vcpus vcpus;
 	autofd int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	autofd int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	struct err err = ERR_INIT;
-	uint32_t at, late = 0, turns = 0;
+	uint32_t at, late = 0, moved = 0;
 	struct vm vm;
 
 	if (kvm < 0) {
@@ -182,10 +355,8 @@ static void test_vcpu(void)
 	vcpus_run(&vcpus);
 	ok(counts_on(&vm), "the guest runs");
 	vcpus_hold(&vcpus);
-	do { /* it stops within microseconds, when the machine has them */
-		at = count_of(&vm);
-		usleep(100000);
-	} while (count_of(&vm) != at && ++turns < WORLD_WAIT_MS / 100);
+	ok(parks(&vcpus, event), "held, it says when it has stopped");
+	at = count_of(&vm);
 	usleep(200000);
 	eq_int(count_of(&vm), at, "held, it does not");
 	vcpus_run(&vcpus);
@@ -195,6 +366,17 @@ static void test_vcpu(void)
 		vcpus_run(&vcpus);
 		late += !counts_on(&vm);
 	}
+	for (int i = 0; i < 300; i++) { /* one hold right behind another */
+		vcpus_hold(&vcpus);
+		vcpus_run(&vcpus);
+		vcpus_hold(&vcpus);
+		moved += !parks(&vcpus, event);
+		at = count_of(&vm);
+		usleep(100);
+		moved += count_of(&vm) != at;
+		vcpus_run(&vcpus);
+	}
+	eq_int(moved, 0, "nor does it move once it is said to have stopped");
 	eq_int(late, 0, "however short the hold was");
 	ok(!vcpus_ended(&vcpus), "and nothing is broken by it");
 	vcpus_hold(&vcpus); /* it lives on, held, until this process ends */
@@ -206,6 +388,8 @@ int main(void)
 
 	eq_int(life_block_signals(&err), 0, "signals are blocked");
 	test_states();
+	test_questions();
+	test_freezer();
 	test_kill();
 	test_deadlines();
 	test_vcpu();
