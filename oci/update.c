@@ -311,7 +311,7 @@ int update_begin(int state_dir, struct err *err)
 	return fd < 0 ? err_set(err, errno, "cannot note the update") : 0;
 }
 
-int update_save(const struct update *u, int state_dir, struct err *err)
+int update_save(const struct update *u, int state_dir, bool unsure, struct err *err)
 {
 	const char *text = json_object_to_json_string_ext(u->merged.root, JSON_C_TO_STRING_PLAIN);
 	autofd int fd = openat(state_dir, UPDATE_FILE ".tmp",
@@ -325,7 +325,7 @@ int update_save(const struct update *u, int state_dir, struct err *err)
 	r = write_full(fd, text, strlen(text));
 	if (r == 0 && renameat(state_dir, UPDATE_FILE ".tmp", state_dir, UPDATE_FILE) < 0)
 		r = -errno;
-	if (r == 0 && unlinkat(state_dir, UPDATE_UNSURE, 0) < 0 && errno != ENOENT)
+	if (r == 0 && !unsure && unlinkat(state_dir, UPDATE_UNSURE, 0) < 0 && errno != ENOENT)
 		r = -errno;
 	return r < 0 ? err_set(err, -r, "cannot note the resources") : 0;
 }

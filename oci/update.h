@@ -53,8 +53,8 @@ int update_from_flags(struct update *u, const struct update_flags *f, struct err
 int update_merge(struct update *u, const struct spec_opts *opts, struct err *err);
 /* To be called before the first file is written. */
 int update_begin(int state_dir, struct err *err);
-/* When all are: notes the merged resources for the next update. */
-int update_save(const struct update *u, int state_dir, struct err *err);
+/* When all are: notes the merged resources for the next update. unsure: the mark stays, as not all are. */
+int update_save(const struct update *u, int state_dir, bool unsure, struct err *err);
 void update_release(struct update *u);
 
 /* The guest's files as PROTO_ASK_UPDATE's payload. -E2BIG: they do not fit. */

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "runtime/command.h"
+#include "runtime/limits.h"
 
 #define PAUSE_WAIT_MS 10000
 
@@ -34,9 +35,12 @@ static int pause_it(const struct container *c, struct err *err)
 
 static int resume_it(const struct container *c, struct err *err)
 {
+	int r;
+
 	if (container_status(c) != CONTAINER_PAUSED)
 		return err_plain(err, EINVAL, "container not paused");
-	return container_request(c, CTL_RESUME, 0, PAUSE_WAIT_MS, NULL, err);
+	r = container_request(c, CTL_RESUME, 0, PAUSE_WAIT_MS, NULL, err);
+	return r < 0 ? r : limits_catch_up(c, err);
 }
 
 int cmd_pause(const struct global *g, int argc, char **argv, struct err *err)

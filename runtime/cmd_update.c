@@ -8,11 +8,10 @@
 
 #include "lib/base.h"
 #include "lib/cleanup.h"
-#include "lib/fd.h"
 #include "oci/update.h"
 #include "runtime/ask.h"
-#include "runtime/cgroup.h"
 #include "runtime/command.h"
+#include "runtime/limits.h"
 #include "runtime/log.h"
 
 struct options {
@@ -35,15 +34,6 @@ static int check_options(const struct options *o, struct err *err)
 		return err_plain(
 			err, EOPNOTSUPP, "Intel RDT/MBA: memory bandwidth schema is not enabled");
 	return 0;
-}
-
-static int load_base(struct update *u, const struct container *c, struct err *err)
-{
-	autofd int bundle_fd = open(c->state.bundle, O_PATH | O_DIRECTORY | O_CLOEXEC);
-
-	if (bundle_fd < 0)
-		return err_set(err, errno, "cannot open the bundle '%s'", c->state.bundle);
-	return update_load(u, c->dir_fd, bundle_fd, err);
 }
 
 static int load_change(struct update *u, const struct options *o, struct err *err)
@@ -93,58 +83,62 @@ static int check_memory(const struct update *u, const struct container *c, struc
 	return 0;
 }
 
-static int send_update(const struct update *u, const struct container *c, struct err *err)
+/* Nothing can be asked of a paused guest: the limit is held against what the VM was made with. */
+static int check_paused(const struct update *u, const struct container *c, struct err *err)
 {
-	uint8_t buf[PROTO_ASK_MAX];
-	autofd int fd = -1;
-	size_t len;
-	int r = update_encode(u, buf, sizeof(buf), &len, err);
+	static const char *const named_by_caller[] = {"unified", "hugepageLimits"};
+	uint64_t limit = u->resources.memory_limit;
 
-	if (r < 0)
-		return r;
-	fd = memfd_with("update", buf, len, 1);
-	if (fd < 0)
-		return err_set(err, -fd, "cannot make a memfd");
-	return ask_guest(c, PROTO_ASK_UPDATE, fd, NULL, NULL, err);
+	for (size_t i = 0; i < ARRAY_SIZE(named_by_caller); i++)
+		if (json_object_object_get_ex(u->change.root, named_by_caller[i], NULL))
+			return err_plain(err, EINVAL,
+				"the container is paused: whether it has the files that %s names "
+				"cannot be asked for",
+				named_by_caller[i]);
+	if (!limit || !changes(u, "memory.max"))
+		return 0;
+	if (u->check_usage)
+		return err_plain(err, EINVAL,
+			"the container is paused: how much memory it uses cannot be asked for");
+	return limit > c->state.memory_bytes
+		       ? err_plain(err, EINVAL,
+				 "a memory limit of %" PRIu64
+				 " bytes is more than the container's VM has (%" PRIu64
+				 "): a running VM does not grow",
+				 limit, c->state.memory_bytes)
+		       : 0;
 }
 
-static int update(struct container *c, const struct options *o, const struct global *g,
+static int update(struct container *c, const struct options *o, const struct global *g, bool paused,
 	struct update *u, struct err *err)
 {
 	const struct spec_opts opts = {.lenient = g->lenient, .warn = log_warn_cb};
 	int r;
 
-	if ((r = load_base(u, c, err)) < 0 || (r = load_change(u, o, err)) < 0 ||
+	if ((r = limits_load(u, c, err)) < 0 || (r = load_change(u, o, err)) < 0 ||
 		(r = update_merge(u, &opts, err)) < 0)
 		return r;
 	if (!u->n_guest && !u->n_host)
 		return 0; /* nothing is otherwise than it was */
-	if ((r = check_memory(u, c, err)) < 0 || (r = update_begin(c->dir_fd, err)) < 0)
-		return r;
-	if (u->n_guest && (r = send_update(u, c, err)) < 0)
-		return r;
-	/* The guest's first: it is the one that refuses what does not fit the container. */
-	if (u->n_host && (r = cgroup_update(&c->state, u->host, u->n_host, err)) < 0)
-		return r;
-	return update_save(u, c->dir_fd, err);
+	r = paused ? check_paused(u, c, err) : check_memory(u, c, err);
+	return r < 0 ? r : limits_write(u, c, paused, err);
 }
 
 static int update_container(
 	struct container *c, const struct options *o, const struct global *g, struct err *err)
 {
+	enum container_status status = container_status(c);
 	struct update u = {0};
 	int r;
 
-	switch (container_status(c)) {
+	switch (status) {
 	case CONTAINER_CREATED:
-	case CONTAINER_RUNNING: break;
-	case CONTAINER_PAUSED:
-		return err_plain(err, EINVAL,
-			"the container is paused: its limits cannot be changed before `resume`");
+	case CONTAINER_RUNNING:
+	case CONTAINER_PAUSED: break;
 	case CONTAINER_CREATING:
 	case CONTAINER_STOPPED: return err_plain(err, ESRCH, "container not running");
 	}
-	r = update(c, o, g, &u, err);
+	r = update(c, o, g, status == CONTAINER_PAUSED, &u, err);
 	update_release(&u);
 	return r;
 }

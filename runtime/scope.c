@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -130,33 +131,121 @@ static int ask(char *const argv[], char **ret_said, struct err *err)
 	return err_plain(err, EIO, "--systemd-cgroup: %s", *ret_said);
 }
 
-static const char *host_value(const struct resources *res, const char *key)
-{
-	const char *value = "";
+/* Files whose values systemd takes as they are, "max" being its "infinity". */
+static const struct {
+	const char *file, *property;
+} plain[] = {
+	{"memory.low", "MemoryLow"},
+	{"memory.min", "MemoryMin"},
+	{"memory.swap.max", "MemorySwapMax"},
+	{"cpu.weight", "CPUWeight"},
+	{"cpuset.cpus", "AllowedCPUs"},
+	{"cpuset.mems", "AllowedMemoryNodes"},
+};
 
-	for (uint32_t i = 0; i < res->n_host; i++)
-		if (!strcmp(res->host[i].key, key))
-			value = res->host[i].value;
-	return value;
+__attribute__((format(printf, 2, 3))) static int add(struct scope_args *a, const char *fmt, ...)
+{
+	va_list ap;
+	int r;
+
+	if (a->n == ARRAY_SIZE(a->v) - 1)
+		return -E2BIG;
+	va_start(ap, fmt);
+	r = vasprintf(&a->v[a->n], fmt, ap);
+	va_end(ap);
+	if (r < 0) {
+		a->v[a->n] = NULL;
+		return -ENOMEM;
+	}
+	a->n++;
+	return 0;
+}
+
+/* "QUOTA PERIOD" or "max PERIOD". Per second, in whole per cents of a CPU, as systemd rounds. */
+static int add_quota(struct scope_args *a, const char *value)
+{
+	uint64_t quota, period;
+	int r;
+
+	if (sscanf(value, "max %" SCNu64, &period) == 1) {
+		r = add(a, "CPUQuotaPeriodUSec=%" PRIu64, period);
+		return r < 0 ? r : add(a, "CPUQuotaPerSecUSec=infinity");
+	}
+	if (sscanf(value, "%" SCNu64 " %" SCNu64, &quota, &period) != 2 || !period)
+		return 0;
+	r = add(a, "CPUQuotaPeriodUSec=%" PRIu64, period);
+	return r < 0 ? r
+		     : add(a, "CPUQuotaPerSecUSec=%" PRIu64,
+			       (quota * 100 + period - 1) / period * 10000);
+}
+
+static int add_property(struct scope_args *a, const struct gkeyval *kv, uint64_t memory_max)
+{
+	bool max = !strcmp(kv->value, "max");
+
+	if (!strcmp(kv->key, "cpu.max"))
+		return add_quota(a, kv->value);
+	if (!strcmp(kv->key, "memory.max") && max)
+		return add(a, "MemoryMax=infinity");
+	if (!strcmp(kv->key, "memory.max"))
+		return memory_max ? add(a, "MemoryMax=%" PRIu64, memory_max) : 0;
+	for (size_t i = 0; i < ARRAY_SIZE(plain); i++)
+		if (!strcmp(kv->key, plain[i].file))
+			return add(a, "%s=%s", plain[i].property, max ? "infinity" : kv->value);
+	return 0;
+}
+
+int scope_properties(
+	struct scope_args *a, const struct gkeyval *files, uint32_t n, uint64_t memory_max)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; i < n && r == 0; i++)
+		r = add_property(a, &files[i], memory_max);
+	return r;
+}
+
+void scope_args_release(struct scope_args *a)
+{
+	for (unsigned i = 0; i < a->n; i++)
+		free(a->v[i]);
+	*a = (struct scope_args){0};
 }
 
 int scope_start(const struct scope *s, pid_t pid, const struct resources *res, uint64_t memory_max,
 	char **ret_group, struct err *err)
 {
-	char number[5][24];
-	char *const argv[] = {PROGRAM, "start", (char *)s->unit, (char *)s->slice, number[0],
-		number[1], number[2], number[3], number[4], NULL};
-	const char *max = host_value(res, "memory.max");
-	uint64_t weight = 0, quota = 0, period = 0;
+	struct scope_args a = {0};
+	int r;
 
-	(void)sscanf(host_value(res, "cpu.weight"), "%" SCNu64, &weight);
-	(void)sscanf(host_value(res, "cpu.max"), "%" SCNu64 " %" SCNu64, &quota, &period);
-	snprintf(number[0], sizeof(number[0]), "%d", pid);
-	snprintf(number[1], sizeof(number[1]), "%" PRIu64, *max && *max != 'm' ? memory_max : 0);
-	snprintf(number[2], sizeof(number[2]), "%" PRIu64, weight);
-	snprintf(number[3], sizeof(number[3]), "%" PRIu64, quota);
-	snprintf(number[4], sizeof(number[4]), "%" PRIu64, period);
-	return ask(argv, ret_group, err);
+	if ((r = add(&a, PROGRAM)) < 0 || (r = add(&a, "start")) < 0 ||
+		(r = add(&a, "%s", s->unit)) < 0 || (r = add(&a, "%s", s->slice)) < 0 ||
+		(r = add(&a, "%d", pid)) < 0 ||
+		(r = scope_properties(&a, res->host, res->n_host, memory_max)) < 0)
+		r = err_set(err, -r, "cannot ask systemd for a scope");
+	else
+		r = ask(a.v, ret_group, err);
+	scope_args_release(&a);
+	return r;
+}
+
+int scope_set(const char *unit, const struct gkeyval *files, uint32_t n, uint64_t memory_max,
+	struct err *err)
+{
+	struct scope_args a = {0};
+	autofree char *said = NULL;
+	int r = scope_check(err);
+
+	if (r < 0)
+		return r;
+	if ((r = add(&a, PROGRAM)) < 0 || (r = add(&a, "set")) < 0 ||
+		(r = add(&a, "%s", unit)) < 0 ||
+		(r = scope_properties(&a, files, n, memory_max)) < 0)
+		r = err_set(err, -r, "cannot tell systemd of the limits");
+	else if (a.n > 3)
+		r = ask(a.v, &said, err);
+	scope_args_release(&a);
+	return r;
 }
 
 void scope_stop(const char *unit)

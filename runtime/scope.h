@@ -31,6 +31,20 @@ int scope_check(struct err *err);
 int scope_start(const struct scope *s, pid_t pid, const struct resources *res, uint64_t memory_max,
 	char **ret_group, struct err *err);
 
+/* Further values for the files of a unit that is there, as systemd's properties, so that it does not write the
+ * old ones again. Those it has no property for are not its affair. */
+int scope_set(const char *unit, const struct gkeyval *files, uint32_t n, uint64_t memory_max,
+	struct err *err);
+
+/* The part of both that talks to nobody: "MemoryMax=67108864" and the like, appended. -E2BIG, -ENOMEM. */
+struct scope_args {
+	char *v[256]; /* malloc'd, then NULL */
+	unsigned n;
+};
+int scope_properties(
+	struct scope_args *a, const struct gkeyval *files, uint32_t n, uint64_t memory_max);
+void scope_args_release(struct scope_args *a);
+
 /* Ends a unit whose processes are gone. A unit that is gone, too, is fine; so is a systemd. */
 void scope_stop(const char *unit);
 

@@ -3,8 +3,8 @@
  * coracle-scope: systemd's side of scope.h, org.freedesktop.systemd1(5) on the system bus. A program of
  * its own, so that libsystemd and what it brings along is loaded where it is asked for only.
  *
- *	coracle-scope start UNIT SLICE PID MEMORY_MAX CPU_WEIGHT QUOTA_US PERIOD_US
- *		a limit of 0: none; prints the unit's cgroup
+ *	coracle-scope start UNIT SLICE PID PROPERTY=VALUE...	prints the unit's cgroup
+ *	coracle-scope set UNIT PROPERTY=VALUE...
  *	coracle-scope stop UNIT
  *
  * Fails with status 1 and one line on standard output.
@@ -25,6 +25,7 @@
 #define OBJECT      "/org/freedesktop/systemd1"
 #define MANAGER     SERVICE ".Manager"
 #define JOB_WAIT_MS 30000
+#define CPUS_MAX    8192 /* that a list may name: what the kernel can have */
 
 static void cleanup_bus(sd_bus **bus)
 {
@@ -92,27 +93,64 @@ static void job_is(struct job *job, const char *path)
 struct request {
 	const char *unit, *slice;
 	uint32_t pid;
-	uint64_t memory_max, cpu_weight, quota_us, period_us; /* 0: none */
+	char **properties; /* "NAME=VALUE", then NULL */
 };
+
+/* "0-3,7" as systemd wants it: bit N of the bytes in their order. */
+static int put_list(sd_bus_message *m, const char *name, const char *list)
+{
+	uint8_t mask[CPUS_MAX / 8] = {0};
+	size_t len = 0;
+	int r;
+
+	for (const char *p = list; *p;) {
+		unsigned long first, last;
+		char *end;
+
+		first = last = strtoul(p, &end, 10);
+		if (*end == '-')
+			last = strtoul(end + 1, &end, 10);
+		if (end == p || (*end && *end != ',') || last < first || last >= CPUS_MAX)
+			return -EINVAL;
+		for (unsigned long i = first; i <= last; i++)
+			mask[i / 8] |= (uint8_t)(1u << i % 8);
+		len = MAX(len, (size_t)last / 8 + 1);
+		p = end + (*end == ',');
+	}
+	r = sd_bus_message_open_container(m, 'r', "sv");
+	if (r >= 0)
+		r = sd_bus_message_append(m, "s", name);
+	if (r >= 0)
+		r = sd_bus_message_open_container(m, 'v', "ay");
+	if (r >= 0)
+		r = sd_bus_message_append_array(m, 'y', mask, len);
+	if (r >= 0)
+		r = sd_bus_message_close_container(m);
+	return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+static int put_property(sd_bus_message *m, const char *property)
+{
+	const char *value = strchr(property, '=');
+	char name[64];
+
+	if (!value || (size_t)(value - property) >= sizeof(name))
+		return -EINVAL;
+	memcpy(name, property, (size_t)(value - property));
+	name[value++ - property] = '\0';
+	if (!strncmp(name, "Allowed", 7))
+		return put_list(m, name, value);
+	return sd_bus_message_append(m, "(sv)", name, "t",
+		strcmp(value, "infinity") ? (uint64_t)strtoull(value, NULL, 10) : UINT64_MAX);
+}
 
 /* systemd writes these files itself, and again at every daemon-reload. */
 static int put_limits(sd_bus_message *m, const struct request *q)
 {
 	int r = 0;
 
-	if (q->memory_max)
-		r = sd_bus_message_append(m, "(sv)", "MemoryMax", "t", q->memory_max);
-	if (r >= 0 && q->cpu_weight)
-		r = sd_bus_message_append(m, "(sv)", "CPUWeight", "t", q->cpu_weight);
-	if (r >= 0 && q->quota_us && q->period_us) {
-		/* Per second, in whole per cents of a CPU, as systemd rounds. */
-		uint64_t percent = (q->quota_us * 100 + q->period_us - 1) / q->period_us;
-
-		r = sd_bus_message_append(m, "(sv)", "CPUQuotaPeriodUSec", "t", q->period_us);
-		if (r >= 0)
-			r = sd_bus_message_append(
-				m, "(sv)", "CPUQuotaPerSecUSec", "t", percent * 10000);
-	}
+	for (char **p = q->properties; *p && r >= 0; p++)
+		r = put_property(m, *p);
 	return r;
 }
 
@@ -236,6 +274,45 @@ static int start(const struct request *q, struct err *err)
 	return r;
 }
 
+static int set_properties(sd_bus *bus, const struct request *q, struct err *err)
+{
+	automsg sd_bus_message *m = NULL;
+	sd_bus_error e = SD_BUS_ERROR_NULL;
+	int r = sd_bus_message_new_method_call(
+		bus, &m, SERVICE, OBJECT, MANAGER, "SetUnitProperties");
+
+	if (r >= 0) /* true: until the unit ends */
+		r = sd_bus_message_append(m, "sb", q->unit, 1);
+	if (r >= 0)
+		r = sd_bus_message_open_container(m, 'a', "(sv)");
+	if (r >= 0)
+		r = put_limits(m, q);
+	if (r >= 0)
+		r = sd_bus_message_close_container(m);
+	if (r >= 0)
+		r = sd_bus_call(bus, m, 0, &e, NULL);
+	if (r < 0) {
+		r = bus_error(err, r, &e, "cannot set the scope's properties");
+		err_wrap(err, "unable to update unit '%s'", q->unit);
+	}
+	sd_bus_error_free(&e);
+	return r < 0 ? r : 0;
+}
+
+/* systemd writes the files after its answer and before it reads another question: the second answer says that
+ * it has, and what the caller writes now stays. */
+static int set(const struct request *q, struct err *err)
+{
+	autobus sd_bus *bus = NULL;
+	autofree char *group = NULL;
+	int r = sd_bus_open_system(&bus);
+
+	if (r < 0)
+		return err_set(err, -r, "cannot reach systemd on the system bus");
+	r = set_properties(bus, q, err);
+	return r < 0 ? r : get_group(bus, q, &group, err);
+}
+
 /* A scope ends by itself when its last process has, and those of another container that took the name since
  * are not ours to end: all that is left to do is to have systemd forget one that failed. */
 static int stop(const char *unit, struct err *err)
@@ -249,28 +326,22 @@ static int stop(const char *unit, struct err *err)
 	return 0;
 }
 
-static uint64_t number(const char *s)
-{
-	return strtoull(s, NULL, 10);
-}
-
 int main(int argc, char **argv)
 {
 	struct err err = ERR_INIT;
 	int r;
 
-	if (argc == 9 && !strcmp(argv[1], "start")) {
-		struct request q = {
-			.unit = argv[2],
+	if (argc >= 5 && !strcmp(argv[1], "start")) {
+		struct request q = {.unit = argv[2],
 			.slice = argv[3],
-			.pid = (uint32_t)number(argv[4]),
-			.memory_max = number(argv[5]),
-			.cpu_weight = number(argv[6]),
-			.quota_us = number(argv[7]),
-			.period_us = number(argv[8]),
-		};
+			.pid = (uint32_t)strtoul(argv[4], NULL, 10),
+			.properties = argv + 5};
 
 		r = start(&q, &err);
+	} else if (argc >= 3 && !strcmp(argv[1], "set")) {
+		struct request q = {.unit = argv[2], .properties = argv + 3};
+
+		r = set(&q, &err);
 	} else if (argc == 3 && !strcmp(argv[1], "stop")) {
 		r = stop(argv[2], &err);
 	} else {

@@ -65,8 +65,13 @@ stats() { coracle events --stats "$id"; }
 	run --separate-stderr coracle exec "$id" true
 	fails 255 "cannot exec in a paused container (use --ignore-paused to override)"
 	before=$(cat "$own/n")
+	# it can be asked, as a frozen one can with runc; the container itself does not run for that
+	run -0 coracle ps "$id"
+	[[ $output == *" sh -c n=0"* ]]
+	coracle events --stats "$id" | jq -e '.data.pids.current >= 1'
 	sleep 3 # the point: nothing happens meanwhile
 	[[ $(cat "$own/n") == "$before" ]]
+	[[ $(status_of "$id") == paused ]]
 	run -0 coracle resume "$id"
 	[[ $(status_of "$id") == running ]]
 	until_true 60 eval '[[ $(cat "$own/n") && $(cat "$own/n") != "$before" ]]'
@@ -118,6 +123,37 @@ stats() { coracle events --stats "$id"; }
 	[[ $(inside pids.max) == max ]]
 	run -0 coracle update --memory -1 "$id"
 	[[ $(inside memory.max) == max ]]
+}
+
+@test "update of a paused container: it stays paused, and goes on with the new limits" {
+	need_kvm
+	start_container
+	run -0 coracle update --pids-limit 20 "$id"
+	run -0 coracle pause "$id"
+	run -0 coracle update --pids-limit 30 "$id"
+	run -0 coracle update --memory 64m "$id"
+	[[ $(status_of "$id") == paused ]]
+	run coracle update --memory 10g "$id"
+	fails 1 "is more than the container's VM has"
+	run coracle update --resources - "$id" <<<'{"unified": {"no.such.file": "1"}}'
+	fails 1 "the container is paused: whether it has the files that unified names"
+	run -0 coracle resume "$id"
+	[[ $(coracle exec "$id" cat /sys/fs/cgroup/pids.max /sys/fs/cgroup/memory.max) == $'30\n67108864' ]]
+	run -0 coracle update --pids-limit 20 "$id" # the old value, once more: a change like any other
+	[[ $(coracle exec "$id" cat /sys/fs/cgroup/pids.max) == 20 ]]
+	[[ ! -e $root/$id/resources.unsure ]]
+}
+
+@test "update: one that failed half-way is made good by the next" {
+	need_kvm
+	start_container
+	edit '.linux.resources.pids.limit = 50'
+	[[ $(coracle exec "$id" cat /sys/fs/cgroup/pids.max) == max ]]
+	run coracle update --resources - "$id" <<<'{"pids": {"limit": 20}, "unified": {"no.such.file": "1"}}'
+	fails 1 "no.such.file"
+	# the same as was noted before, and written all the same
+	run -0 coracle update --pids-limit 50 "$id"
+	[[ $(coracle exec "$id" cat /sys/fs/cgroup/pids.max) == 50 ]]
 }
 
 @test "update: what cannot be is refused, and changes nothing" {

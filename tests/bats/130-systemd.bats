@@ -55,7 +55,18 @@ setup_file() {
 		diff <(sort show) <(printf "ActiveState=active\nDelegate=yes\nSlice=system.slice\n")
 		systemctl daemon-reload
 		[[ $(cat $g/memory.max) == "$max" && $(cat $g/cpu.max) == "150000 100000" ]]
-		c start one; c delete --force one
+		c start one
+		# what update sets stays, too, and what it takes away stays away
+		c update --cpu-quota 50000 --cpu-period 75000 --cpu-share 1024 --memory-reservation 16m --cpuset-cpus 0 one
+		now() { grep . $g/cpu.max $g/cpu.weight $g/memory.low $g/memory.max $g/cpuset.cpus; }
+		now >before; cat before; [[ $(cat $g/cpu.max) == "50000 75000" && $(cat $g/cpu.weight) == 39 ]]
+		[[ $(cat $g/memory.low) == 16777216 && $(cat $g/cpuset.cpus) == 0 ]]
+		systemctl daemon-reload
+		now | sed "s/:50250 75000/:50000 75000/" >after # whole per cents are all that systemd knows
+		diff before after
+		c update --cpu-quota -1 --memory -1 one; systemctl daemon-reload
+		[[ $(cat $g/cpu.max) == "max "* && $(cat $g/memory.max) == max ]]
+		c delete --force one
 		[[ ! -e $g && $(systemctl show try-one.scope -p LoadState) == LoadState=not-found ]]'
 	left_nothing
 }

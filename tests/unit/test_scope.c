@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "lib/base.h"
 #include "tests/tap.h"
 
 static struct err err;
@@ -26,6 +27,34 @@ static void is_not(const char *path, const char *why)
 	err = (struct err)ERR_INIT;
 	ok(scope_parse(path, "id", &s, &err) == -err.errnum && err.errnum && strstr(err.msg, why),
 		"'%s': %s", path, err.msg);
+}
+
+static void test_properties(void)
+{
+	static const struct gkeyval files[] = {{"memory.max", "67108864"},
+		{"memory.low", "1048576"}, {"memory.swap.max", "max"}, {"cpu.max", "50000 75000"},
+		{"cpu.weight", "39"}, {"cpuset.cpus", "0-1,3"}, {"io.max", "8:0 rbps=1"}};
+	static const struct gkeyval none[] = {{"memory.max", "max"}, {"cpu.max", "max 100000"}};
+	static const char *const want[] = {"MemoryMax=134217728", "MemoryLow=1048576",
+		"MemorySwapMax=infinity", "CPUQuotaPeriodUSec=75000", "CPUQuotaPerSecUSec=670000",
+		"CPUWeight=39", "AllowedCPUs=0-1,3", "MemoryMax=infinity",
+		"CPUQuotaPeriodUSec=100000", "CPUQuotaPerSecUSec=infinity"};
+	struct scope_args a = {0};
+
+	eq_int(scope_properties(&a, files, ARRAY_SIZE(files), 134217728), 0, "limits");
+	eq_int(scope_properties(&a, none, ARRAY_SIZE(none), 134217728), 0, "no limits");
+	eq_int(a.n, ARRAY_SIZE(want), "as many as systemd knows");
+	for (unsigned i = 0; i < MIN(a.n, ARRAY_SIZE(want)); i++)
+		eq_str(a.v[i], want[i], "a property");
+	ok(!a.v[a.n], "the end of an argument list");
+	scope_args_release(&a);
+	eq_int(scope_properties(&a, files, 1, 0), 0, "an unknown size of the VM");
+	eq_int(a.n, 0, "is no limit");
+	for (int i = 0; i < 300; i++)
+		if (scope_properties(&a, files + 1, 1, 0) < 0)
+			break;
+	ok(a.n == ARRAY_SIZE(a.v) - 1 && !a.v[a.n], "never too many");
+	scope_args_release(&a);
 }
 
 int main(void)
@@ -55,5 +84,6 @@ int main(void)
 		ok(scope_check(&err) < 0 && strstr(err.msg, "--systemd-cgroup: "), "%s", err.msg);
 	scope_stop("nonexistent-coracle-test.scope");
 	ok(true, "stopping a unit that is not there does no harm");
+	test_properties();
 	return tap_done();
 }

@@ -55,7 +55,7 @@ static const char *change(const char *json, const struct update_flags *flags, bo
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s=%s;", u.guest[i].key,
 			u.guest[i].value);
 	if (r == 0 && save)
-		r = update_save(&u, dir_fd, &err);
+		r = update_save(&u, dir_fd, false, &err);
 	update_release(&u);
 	if (r < 0)
 		snprintf(text, sizeof(text), "error: %s", err.msg);
