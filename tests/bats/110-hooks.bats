@@ -183,7 +183,7 @@ in_background() { "$@" >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err" </dev/
 		prepare true
 		edit '.hooks[$kind] = [{path: "/bin/sh", args: ["sh", "-c", "echo ouch; kill -SYS $$"]}]' --arg kind $kind
 		run_container
-		fails 1 "error running $kind hook #0: signal: bad system call, stdout: ouch, stderr: "
+		fails 1 "error running $kind hook #0: signal: bad system call, stdout: ouch, stderr:"
 		left_nothing
 	done
 }
