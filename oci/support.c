@@ -70,6 +70,13 @@ static bool is_number(struct json_object *o)
 	return json_object_is_type(o, json_type_int) || json_object_is_type(o, json_type_boolean);
 }
 
+/* config-linux.md's memory limits: -1 is unlimited, which nothing need be done for. */
+static bool no_limit(const struct field *f, struct json_object *o)
+{
+	return !strncmp(f->path, "linux.resources.memory.kernel", 29) &&
+	       json_object_is_type(o, json_type_int) && json_object_get_int64(o) == -1;
+}
+
 static int refuse(struct walk *w, const struct jnode *n, const struct field *f)
 {
 	const char *why = f->support == SUPPORT_FOREIGN
@@ -78,6 +85,8 @@ static int refuse(struct walk *w, const struct jnode *n, const struct field *f)
 	char path[256], msg[512];
 
 	if (json_is_empty(n->obj) && !(f->zero_counts && is_number(n->obj)))
+		return 0;
+	if (no_limit(f, n->obj))
 		return 0;
 	jnode_path(n, path, sizeof(path));
 	json_printable(path);

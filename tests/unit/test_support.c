@@ -171,6 +171,11 @@ static void test_refused_are_named(void)
 		if (refused(f) && !(above && refused(above)))
 			test_one_refused(f);
 	}
+	eq_str(config_says("linux.resources.memory.kernel", "-1"), "", "no limit is met");
+	eq_str(config_says("linux.resources.memory.kernelTCP", "-1"), "", "likewise");
+	has_str(config_says("linux.resources.memory.kernel", "-2"),
+		"memory.kernel is not supported");
+	has_str(config_says("linux.resources.cpu.realtimeRuntime", "-1"), "is not supported");
 	eq_str(config_says("hooks", "{\"prestart\":[],\"poststop\":[]}"), "",
 		"no hooks are no hooks");
 	eq_str(config_says("process.ioPriority", "{\"class\":\"\",\"priority\":0}"), "",
