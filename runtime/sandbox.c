@@ -155,13 +155,28 @@ static int take_turns(const struct vm_config *cfg, int turn_fd, struct err *err)
 	return 0;
 }
 
+/* Who joins the mount namespace by the VMM's pid, as `podman cp` does, expects the container's root file system
+ * there, and must not find the host's. It is covered, not left: our own root stays below, where the linker of
+ * coracle-vmm is. */
+static int cover_root(const struct vm_config *cfg, struct err *err)
+{
+	autofd int clone = open_tree(cfg->fd[VM_FD_SHARE], SPEC_SHARE_ROOT,
+		OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+
+	if (clone < 0)
+		return err_set(err, errno, "cannot clone the root file system's mount");
+	if (move_mount(clone, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return err_set(err, errno, "cannot cover the root of the mount namespace");
+	return 0;
+}
+
 _Noreturn void sandbox_exec(struct vm_config *cfg, const struct sandbox *s)
 {
 	struct err err = ERR_INIT;
 	int fd = prepare(cfg, s, &err);
 	struct vmm_report rep = {.version = CTL_VERSION, .type = VMM_FAILED};
 
-	if (fd >= 0 && take_turns(cfg, s->turn_fd, &err) == 0) {
+	if (fd >= 0 && take_turns(cfg, s->turn_fd, &err) == 0 && cover_root(cfg, &err) == 0) {
 		char num[16];
 		char *argv[] = {"coracle-vmm", "--config-fd", num, cfg->id, NULL};
 		char *envp[] = {NULL}; /* the caller's environment is none of the VMM's business */
