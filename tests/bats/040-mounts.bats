@@ -161,3 +161,20 @@ setup_files() {
 	echo "$status $output $stderr"
 	[[ $status == 0 && $output == $'1777\n755' ]]
 }
+
+@test "who joins the mount namespace by the container's pid finds its root file system, not the host's" {
+	need_kvm
+	new_bundle sleep 1000
+	own_rootfs
+	echo inside >"$bundle/rootfs/etc/which"
+	coracle run --detach --pid-file "$BATS_TEST_TMPDIR/pid" --bundle "$bundle" "$id" </dev/null >/dev/null 2>&1
+	# 308 is setns, 0x20000 CLONE_NEWNS: what podman cp does. Programs of the host are out of reach from then on.
+	run perl -e 'open my $ns, "<", "/proc/$ARGV[0]/ns/mnt" or die; syscall(308, fileno $ns, 0x20000) == 0 or die "setns: $!";
+		print -e $ARGV[1] ? "the host\n" : "not the host\n"; open my $f, "<", "/../etc/which" or die "no file"; print <$f>;
+		open $f, ">", "/etc/copied"; print $f "in"; close $f' "$(cat "$BATS_TEST_TMPDIR/pid")" "$BATS_TEST_TMPDIR/pid"
+	echo "$output"
+	[[ $output == $'not the host\ninside' ]]
+	[[ $(coracle exec "$id" cat /etc/copied) == in ]]
+	coracle delete --force "$id"
+	left_nothing
+}

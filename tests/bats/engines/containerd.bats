@@ -2,14 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 # containerd's runc.v2 shim, as Debian ships it, with coracle as its runc. ENGINE_RUNTIME names another one.
 
+bats_require_minimum_version 1.5.0
 load ../common
 
 setup_file() {
 	need_kvm
 	export ENGINE_RUNTIME=${ENGINE_RUNTIME:-$CORACLE_BIN}
-	mkdir -p "$BATS_FILE_TMPDIR/img" /etc/containerd
+	mkdir -p /etc/containerd
 	tar -C "$CORACLE_ROOTFS" -c . | podman --cgroup-manager cgroupfs import -q - localhost/debian >/dev/null
-	podman save -q --format oci-archive -o "$BATS_FILE_TMPDIR/debian.tar" localhost/debian
+	podman save -q --format docker-archive -o "$BATS_FILE_TMPDIR/debian.tar" localhost/debian
 	containerd >"$BATS_FILE_TMPDIR/containerd.log" 2>&1 3>&- &
 	echo $! >"$BATS_FILE_TMPDIR/pid"
 	until_true 60 ctr version >/dev/null

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Docker, as Debian ships it, with coracle as a further runtime. ENGINE_RUNTIME names another one.
 
+bats_require_minimum_version 1.5.0
 load ../common
 
 setup_file() {
@@ -41,7 +42,7 @@ drun() { docker run --network none "$@"; }
 	echo "$status: $output / $stderr"
 	((status == 7))
 	[[ $output == out && $stderr == *err* ]]
-	run drun --rm debian /no/such
+	run -127 drun --rm debian /no/such
 	echo "$output"
 	((status == 127))
 	run drun --rm debian /etc/passwd

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Podman, as Debian ships it, with coracle as its runtime. ENGINE_RUNTIME names another one to compare with.
 
+bats_require_minimum_version 1.5.0
 load ../common
 
 setup_file() {
@@ -35,7 +36,7 @@ prun() { pod run --network none "$@"; }
 }
 
 @test "podman run: a program that is not there is 127, one that is not executable 126" {
-	run prun --rm debian /no/such
+	run -127 prun --rm debian /no/such
 	echo "$output"
 	((status == 127))
 	run prun --rm debian /etc/passwd
@@ -77,7 +78,7 @@ prun() { pod run --network none "$@"; }
 	((status == 9))
 	[[ $(pod exec --user 1000:1001 -e A=b -w /etc "$name" sh -c 'echo $(id -u):$(id -g) $A $PWD') == "1000:1001 b /etc" ]]
 	[[ $(echo typed | pod exec -i "$name" cat) == typed ]]
-	run pod exec "$name" /no/such
+	run -127 pod exec "$name" /no/such
 	echo "$status $output"
 	((status == 127))
 	run script -qec "podman --cgroup-manager cgroupfs --runtime $ENGINE_RUNTIME exec -it $name tty" /dev/null </dev/null
