@@ -169,9 +169,11 @@ static int make_one(int root, const struct gmount *m, const char *dest, struct e
 		return r;
 	if (sys_attach(mnt, target) < 0)
 		return err_plain(err, errno, "%s", errno_text(errno));
-	r = mount_propagation(mnt, "", m->propagation);
-	if (r < 0)
-		return fail(err, -r, "cannot set propagation");
+	for (uint32_t i = 0; i < m->n_propagation; i++) {
+		r = mount_propagation(mnt, "", m->propagation[i]);
+		if (r < 0)
+			return fail(err, -r, "cannot set propagation");
+	}
 	return late ? seal_later(take_fd(&mnt), m->dest, err) : 0;
 }
 

@@ -13,7 +13,7 @@
 #define WIRE_STR     5u
 #define WIRE_RLIMIT  20u
 #define WIRE_GROUP   4u
-#define WIRE_MOUNT   (4 + 4 * WIRE_STR + 3 * 8 + 2 * 4)
+#define WIRE_MOUNT   (4 + 4 * WIRE_STR + 2 * 8 + 3 * 4)
 #define WIRE_DEVICE  (WIRE_STR + 6 * 4)
 #define WIRE_KEYVAL  (2 * WIRE_STR)
 #define WIRE_BPFINSN 8u
@@ -70,7 +70,9 @@ static void put_mount(struct wbuf *b, const struct gmount *m)
 	wbuf_str(b, m->data);
 	wbuf_u64(b, m->flags);
 	wbuf_u64(b, m->clear_flags);
-	wbuf_u64(b, m->propagation);
+	wbuf_u32(b, m->n_propagation);
+	for (uint32_t i = 0; i < m->n_propagation; i++)
+		wbuf_u32(b, m->propagation[i]);
 	wbuf_u32(b, m->is_dir);
 	wbuf_u32(b, m->copy_up);
 }
@@ -283,7 +285,9 @@ static void get_mount(struct dec *d, struct gmount *m)
 	m->data = rbuf_str(d->b, GSPEC_STR_MAX);
 	m->flags = rbuf_u64(d->b);
 	m->clear_flags = rbuf_u64(d->b);
-	m->propagation = rbuf_u64(d->b);
+	m->n_propagation = rbuf_count(d->b, GSPEC_PROPAGATION_MAX, 4);
+	for (uint32_t i = 0; i < m->n_propagation; i++)
+		m->propagation[i] = rbuf_u32(d->b);
 	m->is_dir = rbuf_u32(d->b);
 	m->copy_up = rbuf_u32(d->b);
 	part(d, "mount", m->kind < GMOUNT_KINDS && m->is_dir <= 1 && m->copy_up <= 1);

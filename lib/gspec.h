@@ -20,20 +20,21 @@
 #define GSPEC_MAGIC   0x43505347u /* "GSPC" */
 #define GSPEC_VERSION 3
 
-#define GSPEC_BYTES_MAX   (4u << 20)   /* whole message; config.json itself is capped lower */
-#define GSPEC_STR_MAX     (128u << 10) /* like the kernel's MAX_ARG_STRLEN */
-#define GSPEC_PATH_MAX    4095u
-#define GSPEC_ARGS_MAX    16384u
-#define GSPEC_MOUNTS_MAX  1024u
-#define GSPEC_PATHS_MAX   1024u
-#define GSPEC_GROUPS_MAX  65536u
-#define GSPEC_RLIMITS_MAX 16u
-#define GSPEC_SYSCTLS_MAX 256u
-#define GSPEC_DEVICES_MAX 256u
-#define GSPEC_CGFILES_MAX 128u
-#define GSPEC_HOOKS_MAX   256u
-#define GSPEC_IDMAPS_MAX  340u  /* of each kind; user_namespaces(7): what the kernel takes */
-#define GSPEC_BPF_MAX     4096u /* instructions of a device-cgroup or seccomp program */
+#define GSPEC_BYTES_MAX       (4u << 20)   /* whole message; config.json itself is capped lower */
+#define GSPEC_STR_MAX         (128u << 10) /* like the kernel's MAX_ARG_STRLEN */
+#define GSPEC_PATH_MAX        4095u
+#define GSPEC_ARGS_MAX        16384u
+#define GSPEC_MOUNTS_MAX      1024u
+#define GSPEC_PATHS_MAX       1024u
+#define GSPEC_GROUPS_MAX      65536u
+#define GSPEC_RLIMITS_MAX     16u
+#define GSPEC_SYSCTLS_MAX     256u
+#define GSPEC_DEVICES_MAX     256u
+#define GSPEC_CGFILES_MAX     128u
+#define GSPEC_HOOKS_MAX       256u
+#define GSPEC_IDMAPS_MAX      340u  /* of each kind; user_namespaces(7): what the kernel takes */
+#define GSPEC_PROPAGATION_MAX 8u    /* of one mount */
+#define GSPEC_BPF_MAX         4096u /* instructions of a device-cgroup or seccomp program */
 
 enum gcap_set {
 	GCAP_BOUNDING,
@@ -120,10 +121,11 @@ struct gmount {
 	uint64_t flags;       /* MS_* of mount(2), without MS_BIND, MS_REC, propagation */
 	uint64_t clear_flags; /* MS_* options given in the negative ("exec", "dev"...), for remounts
 			       */
-	uint64_t
-		propagation; /* MS_PRIVATE, MS_SLAVE, MS_SHARED, MS_UNBINDABLE, | MS_REC; 0: none */
-	uint32_t is_dir;     /* GMOUNT_BIND: the source is a directory (else a file) */
-	uint32_t copy_up;    /* tmpcopyup: fill the tmpfs with what it hides */
+	uint32_t n_propagation;
+	/* MS_PRIVATE, MS_SLAVE, MS_SHARED, MS_UNBINDABLE, | MS_REC, one after the other */
+	uint32_t propagation[GSPEC_PROPAGATION_MAX];
+	uint32_t is_dir;  /* GMOUNT_BIND: the source is a directory (else a file) */
+	uint32_t copy_up; /* tmpcopyup: fill the tmpfs with what it hides */
 };
 
 struct gdevice {

@@ -51,8 +51,7 @@ static struct json_object *namespaces_json(bool *ok)
 	struct json_object *a = jnew_array(ok);
 
 	for (size_t i = 0; i < namespace_kinds_n; i++)
-		if (namespace_kinds[i].guest_bit)
-			jadd_str(a, namespace_kinds[i].name, ok);
+		jadd_str(a, namespace_kinds[i].name, ok);
 	return a;
 }
 

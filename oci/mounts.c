@@ -7,6 +7,7 @@
 #include <sys/mount.h>
 
 #include "lib/base.h"
+#include "oci/idmap.h"
 
 #define MOUNT_OPTIONS_MAX 256  /* of one mount */
 #define MOUNT_DATA_MAX    4095 /* mount(2) takes one page with the NUL */
@@ -21,7 +22,7 @@ const struct mount_option mount_options[] = {
 	{"diratime", MOPT_CLEAR, MS_NODIRATIME},
 	{"dirsync", MOPT_SET, MS_DIRSYNC},
 	{"exec", MOPT_CLEAR, MS_NOEXEC},
-	{"idmap", MOPT_REFUSED, 0},
+	{"idmap", MOPT_IDMAP, 0},
 	{"iversion", MOPT_SET, MS_I_VERSION},
 	{"lazytime", MOPT_SET, MS_LAZYTIME},
 	{"loud", MOPT_CLEAR, MS_SILENT},
@@ -45,7 +46,7 @@ const struct mount_option mount_options[] = {
 	{"relatime", MOPT_SET, MS_RELATIME},
 	{"remount", MOPT_REFUSED, 0},
 	{"rexec", MOPT_CLEAR_REC, MS_NOEXEC},
-	{"ridmap", MOPT_REFUSED, 0},
+	{"ridmap", MOPT_IDMAP, MS_REC},
 	{"rnoatime", MOPT_SET_REC, MS_NOATIME},
 	{"rnodev", MOPT_SET_REC, MS_NODEV},
 	{"rnodiratime", MOPT_SET_REC, MS_NODIRATIME},
@@ -92,9 +93,11 @@ const struct mount_option *mount_option_find(const char *name)
 struct options {
 	struct gmount *m;
 	bool bind, recursive;
-	bool writable;           /* rrw: also what is read-only on the host */
-	const char *propagation; /* the option that set it */
-	char *data;              /* MOUNT_DATA_MAX + 1 bytes */
+	bool writable; /* rrw: also what is read-only on the host */
+	bool idmap, idmap_recursive;
+	const struct gidmap *uid_maps, *gid_maps;
+	uint32_t n_uid_maps, n_gid_maps;
+	char *data; /* MOUNT_DATA_MAX + 1 bytes */
 	size_t data_len;
 };
 
@@ -117,12 +120,13 @@ static int add_data(struct spec_ctx *c, const struct jnode *n, struct options *o
 static int add_propagation(
 	struct spec_ctx *c, const struct jnode *n, struct options *o, const struct mount_option *mo)
 {
-	/* mount(2) wants one call for each; the message to the guest has room for one. */
-	if (o->propagation && strcmp(o->propagation, mo->name))
-		return spec_refuse(c, n, "option '%s' after '%s' is not supported yet", mo->name,
-			o->propagation);
-	o->propagation = mo->name;
-	o->m->propagation = mo->value;
+	struct gmount *m = o->m;
+
+	/* mount(2) wants a call for each, in order: "rshared, rslave" is not the same as "rslave". */
+	if (m->n_propagation == GSPEC_PROPAGATION_MAX)
+		return jnode_err(
+			n, c->err, "more than %u propagation options", GSPEC_PROPAGATION_MAX);
+	m->propagation[m->n_propagation++] = (uint32_t)mo->value;
 	return 0;
 }
 
@@ -156,6 +160,10 @@ static int add_option(
 		o->recursive = o->recursive || mo->value;
 		return 0;
 	case MOPT_COPY_UP: o->m->copy_up = 1; return 0;
+	case MOPT_IDMAP:
+		o->idmap = true;
+		o->idmap_recursive = mo->value;
+		return 0;
 	case MOPT_REFUSED: break;
 	}
 	return spec_refuse(c, n, "mount option '%s' is not supported yet", name);
@@ -220,6 +228,12 @@ static int set_bind(struct spec_ctx *c, const struct jnode *n, struct container_
 	s->readonly = o->m->flags & MS_RDONLY;
 	s->recursive = o->recursive;
 	s->writable = o->writable;
+	s->idmap = o->idmap;
+	s->idmap_recursive = o->idmap_recursive;
+	s->uid_maps = o->uid_maps;
+	s->n_uid_maps = o->n_uid_maps;
+	s->gid_maps = o->gid_maps;
+	s->n_gid_maps = o->n_gid_maps;
 	s->fd = -1;
 	s->mount = spec->guest.n_mounts;
 	spec->n_shares++;
@@ -234,6 +248,8 @@ static int set_fs(struct spec_ctx *c, const struct jnode *n, struct options *o, 
 {
 	struct gmount *m = o->m;
 
+	if (o->idmap)
+		return jnode_err(n, c->err, "id-mapped mounts are only supported for bind-mounts");
 	if (!type || !*type)
 		return jnode_err(n, c->err, "type is missing");
 	if (!strcmp(type, "none"))
@@ -259,6 +275,21 @@ static int set_fs(struct spec_ctx *c, const struct jnode *n, struct options *o, 
 	return 0;
 }
 
+/* Its own mappings mean idmap, as in runc. */
+static int parse_idmaps(struct spec_ctx *c, const struct jnode *n, struct options *o)
+{
+	int r;
+
+	if ((r = idmap_parse(c, n, "uidMappings", &o->uid_maps, &o->n_uid_maps)) ||
+		(r = idmap_parse(c, n, "gidMappings", &o->gid_maps, &o->n_gid_maps)))
+		return r;
+	if (!o->n_uid_maps != !o->n_gid_maps)
+		return jnode_err(n, c->err, "uidMappings and gidMappings want each other");
+	if (o->n_uid_maps)
+		o->idmap = true;
+	return 0;
+}
+
 static int parse_mount(
 	struct spec_ctx *c, const struct jnode *n, struct container_spec *spec, struct gmount *m)
 {
@@ -270,7 +301,7 @@ static int parse_mount(
 	if ((r = jnode_want_object(n, c->err)) || (r = set_dest(c, n, m)) ||
 		(r = jopt_str(n, "type", 64, &type, c->err)) ||
 		(r = jopt_str(n, "source", GSPEC_PATH_MAX, &source, c->err)) ||
-		(r = parse_options(c, n, &o)))
+		(r = parse_options(c, n, &o)) || (r = parse_idmaps(c, n, &o)))
 		return r;
 	if (o.bind || (type && !strcmp(type, "bind")))
 		return set_bind(c, n, spec, &o, source);

@@ -13,6 +13,7 @@ enum mount_option_kind {
 	MOPT_PROPAGATION, /* value: MS_PRIVATE... | MS_REC */
 	MOPT_BIND,        /* value: 0 or MS_REC */
 	MOPT_COPY_UP,     /* tmpcopyup */
+	MOPT_IDMAP,       /* value: 0 or MS_REC */
 	MOPT_REFUSED,     /* known to the spec, not supported yet */
 };
 

@@ -10,6 +10,7 @@
 
 #include "lib/base.h"
 #include "lib/vm_config.h"
+#include "oci/idmap.h"
 #include "oci/json_gate.h"
 #include "oci/mounts.h"
 #include "oci/process.h"
@@ -167,7 +168,8 @@ static int translate(struct spec_ctx *c, const struct jnode *root, struct contai
 		(r = jopt_str(root, "hostname", HOSTNAME_MAX, &g->hostname, c->err)) ||
 		(r = jopt_str(root, "domainname", HOSTNAME_MAX, &g->domainname, c->err)) ||
 		(r = parse_annotations(c, root, spec)) || (r = spec_mounts(c, root, spec)) ||
-		(r = spec_linux(c, root, spec)) || (r = hooks_parse(c, root, &spec->hooks)))
+		(r = spec_linux(c, root, spec)) || (r = spec_mount_idmaps(c, root, spec)) ||
+		(r = hooks_parse(c, root, &spec->hooks)))
 		return r;
 	g->n_hooks = spec->hooks.list[HOOK_START_CONTAINER].n;
 	g->hooks = spec->hooks.list[HOOK_START_CONTAINER].v;

@@ -50,9 +50,12 @@ struct spec_share {
 	bool readonly;                  /* enforced by the file server as well as in the guest */
 	bool writable;                  /* rrw: read-only mounts of the host become writable */
 	bool recursive;                 /* rbind: with the mounts below it */
-	int fd;                         /* O_PATH, opened by spec_open_sources(); -1 before */
-	mode_t mode;                    /* st_mode, valid with fd */
-	uint32_t mount;                 /* index into gspec.mounts */
+	bool idmap, idmap_recursive; /* the host maps its ids, from the source's to the mount's */
+	uint32_t n_uid_maps, n_gid_maps; /* with idmap; inside is the source's id */
+	const struct gidmap *uid_maps, *gid_maps;
+	int fd;         /* O_PATH, opened by spec_open_sources(); -1 before */
+	mode_t mode;    /* st_mode, valid with fd */
+	uint32_t mount; /* index into gspec.mounts */
 };
 
 struct spec_vm {

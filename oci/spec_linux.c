@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "lib/base.h"
+#include "oci/idmap.h"
 #include "oci/labels.h"
 #include "oci/mounts.h"
 #include "oci/process.h"
@@ -27,7 +28,7 @@ const struct namespace_kind namespace_kinds[] = {
 	{"network", GNS_NET},
 	{"pid", GNS_PID},
 	{"time", GNS_TIME},
-	{"user", 0},
+	{"user", GNS_USER},
 	{"uts", GNS_UTS},
 };
 const size_t namespace_kinds_n = ARRAY_SIZE(namespace_kinds);
@@ -57,8 +58,6 @@ static int parse_namespace(
 		return jnode_err(n, c->err, "namespace '%s' a second time", type);
 	*seen |= BIT(i);
 	bit = namespace_kinds[i].guest_bit;
-	if (!bit)
-		return spec_refuse(c, n, "%s namespaces are not supported yet", type);
 	spec->guest.namespaces |= bit;
 	if (!path || !*path)
 		return 0;
@@ -309,10 +308,11 @@ int spec_linux(struct spec_ctx *c, const struct jnode *root, struct container_sp
 		r = parse_namespaces(c, &n, spec);
 		return r ? r : spec_resources(c, NULL, spec);
 	}
-	if ((r = parse_namespaces(c, &n, spec)) || (r = parse_sysctls(c, &n, g)) ||
-		(r = parse_devices(c, &n, g)) || (r = parse_propagation(c, &n, g)) ||
-		(r = spec_seccomp(c, &n, g)) || (r = parse_personality(c, &n, g)) ||
-		(r = parse_time_offsets(c, &n, g)) || (r = labels_mount(c, &n)) ||
+	if ((r = parse_namespaces(c, &n, spec)) || (r = spec_idmaps(c, &n, g)) ||
+		(r = parse_sysctls(c, &n, g)) || (r = parse_devices(c, &n, g)) ||
+		(r = parse_propagation(c, &n, g)) || (r = spec_seccomp(c, &n, g)) ||
+		(r = parse_personality(c, &n, g)) || (r = parse_time_offsets(c, &n, g)) ||
+		(r = labels_mount(c, &n)) ||
 		(r = spec_paths(c, &n, "maskedPaths", &g->masked_paths)) ||
 		(r = spec_paths(c, &n, "readonlyPaths", &g->readonly_paths)) ||
 		(r = jopt_str(&n, "cgroupsPath", GSPEC_PATH_MAX, &spec->cgroups_path, c->err)))

@@ -7,7 +7,7 @@
 
 struct namespace_kind {
 	const char *name;
-	uint32_t guest_bit; /* GNS_*; 0: not supported yet */
+	uint32_t guest_bit; /* GNS_* */
 };
 
 extern const struct namespace_kind namespace_kinds[];

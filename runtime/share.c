@@ -10,6 +10,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/path.h"
+#include "runtime/idmap.h"
 
 #define SHARE_ATTRS (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
 
@@ -93,6 +94,7 @@ struct share_entry {
 	int source_fd;
 	const char *source, *name;
 	bool is_dir, readonly, writable, recursive;
+	const struct spec_share *idmapped; /* NULL: its ids are the host's */
 };
 
 /* Entry 0 is the root file system, the others are the bind mounts. */
@@ -114,7 +116,18 @@ static struct share_entry entry_of(const struct container_spec *spec, uint32_t i
 		.is_dir = S_ISDIR(s->mode),
 		.readonly = s->readonly,
 		.writable = s->writable,
-		.recursive = s->recursive};
+		.recursive = s->recursive,
+		.idmapped = s->idmap ? s : NULL};
+}
+
+static int map_ids(int clone, const struct spec_share *s, struct err *err)
+{
+	const struct idmaps m = {.n_uids = s->n_uid_maps,
+		.uids = s->uid_maps,
+		.n_gids = s->n_gid_maps,
+		.gids = s->gid_maps};
+
+	return idmap_mount(clone, &m, s->idmap_recursive, err);
 }
 
 static int clone_entry(const struct share_entry *e, struct err *err)
@@ -132,6 +145,8 @@ static int clone_entry(const struct share_entry *e, struct err *err)
 		return err_set(err, errno, "cannot bind '%s'", e->source);
 	if (mount_setattr(clone, "", AT_EMPTY_PATH | rec, &attr, sizeof(attr)) < 0)
 		return err_set(err, errno, "cannot set the mount attributes of '%s'", e->source);
+	if (e->idmapped && map_ids(clone, e->idmapped, err) < 0)
+		return err_wrap(err, "cannot id-map '%s'", e->source);
 	return take_fd(&clone);
 }
 

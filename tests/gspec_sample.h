@@ -23,10 +23,11 @@ __attribute__((unused)) static const struct gspec *gspec_sample(void)
 		{"/dev/my/fifo", S_IFIFO, 0, 7, 0640, 1, 2},
 	};
 	static const struct gmount mounts[] = {
-		{GMOUNT_FS, "proc", "/proc", "proc", "", 14, 0, 0, 0, 0},
-		{GMOUNT_FS, "tmpfs", "/dev", "tmpfs", "mode=755,size=65536k", 2, 8, 1 << 18, 0, 1},
-		{GMOUNT_BIND, "m1", "/data", "", "", 1, 4, (1 << 20) | 16384, 1, 0},
-		{GMOUNT_CGROUP, "cgroup", "/sys/fs/cgroup", "", "", 15, 0, 0, 0, 0},
+		{GMOUNT_FS, "proc", "/proc", "proc", "", 14, 0, 0, {0}, 0, 0},
+		{GMOUNT_FS, "tmpfs", "/dev", "tmpfs", "mode=755,size=65536k", 2, 8, 1, {1 << 18}, 0,
+			1},
+		{GMOUNT_BIND, "m1", "/data", "", "", 1, 4, 2, {(1 << 20) | 16384, 1 << 19}, 1, 0},
+		{GMOUNT_CGROUP, "cgroup", "/sys/fs/cgroup", "", "", 15, 0, 0, {0}, 0, 0},
 	};
 	static const char *hook_args[] = {"ldconfig", "-v"}, *hook_env[] = {"PATH=/sbin"};
 	static const struct ghook hooks[] = {

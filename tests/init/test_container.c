@@ -559,7 +559,8 @@ static void test_propagation(void)
 	add_mount(s, (struct gmount){.kind = GMOUNT_FS,
 			     .dest = "/t",
 			     .fstype = "tmpfs",
-			     .propagation = MS_SHARED});
+			     .n_propagation = 1,
+			     .propagation = {MS_SHARED}});
 	says(output(s), "1\nmounted\n");
 }
 

@@ -53,7 +53,9 @@ static bool same_mount(const struct gmount *a, const struct gmount *b)
 {
 	return a->kind == b->kind && !strcmp(a->source, b->source) && !strcmp(a->dest, b->dest) &&
 	       !strcmp(a->fstype, b->fstype) && !strcmp(a->data, b->data) && a->flags == b->flags &&
-	       a->clear_flags == b->clear_flags && a->propagation == b->propagation &&
+	       a->clear_flags == b->clear_flags && a->n_propagation == b->n_propagation &&
+	       !memcmp(a->propagation, b->propagation,
+		       a->n_propagation * sizeof(*a->propagation)) &&
 	       a->is_dir == b->is_dir && a->copy_up == b->copy_up;
 }
 

@@ -41,7 +41,8 @@ static void test_mounts(void)
 	eq_int(m[2].kind, GMOUNT_BIND, "a bind");
 	eq_str(m[2].dest, "/data", "its destination");
 	eq_int((intmax_t)m[2].flags, MS_RDONLY, "read-only");
-	eq_int((intmax_t)m[2].propagation, MS_SLAVE | MS_REC, "its propagation");
+	ok(m[2].n_propagation == 1 && m[2].propagation[0] == (MS_SLAVE | MS_REC),
+		"its propagation");
 	eq_str(spec->shares[0].source, "/srv", "its source on the host");
 	eq_int(spec->shares[0].mount, 2, "which mount it is for");
 	eq_int(spec->shares[0].fd, -1, "not opened");
@@ -88,14 +89,12 @@ static void test_mount_errors(void)
 	container_spec_free(spec);
 	refuses("mounts[2].options[1]", "\"tmpcopyup\"", "mounts[2]: tmpcopyup is for tmpfs only");
 	refuses("mounts[0].options", "[\"tmpcopyup\"]", "mounts[0]: tmpcopyup is for tmpfs only");
-	refuses("mounts[2].options[1]", "\"ridmap\"",
-		"mounts[2].options[1]: mount option 'ridmap' is not supported yet");
-	refuses("mounts[2].options[1]", "\"idmap\"", "mount option 'idmap' is not supported yet");
 	refuses("mounts[2].options[1]", "\"remount\"",
 		"mount option 'remount' is not supported yet");
-	refuses("mounts[2].options[1]", "\"rshared\"",
-		"option 'rslave' after 'rshared' is not supported yet");
-	accepts("mounts[2].options[1]", "\"rslave\"");
+	refuses("mounts[2].options",
+		"[\"bind\",\"shared\",\"slave\",\"shared\",\"slave\",\"shared\",\"slave\","
+		"\"shared\",\"slave\",\"shared\"]",
+		"mounts[2].options[9]: more than 8 propagation options");
 	refuses("mounts[2].options[1]", "null", "mounts[2].options: element 1 is null");
 	refuses("mounts[0]", "null", "mounts[0]: expected an object, got null");
 	refuses("mounts[0]", "{\"destination\":\"/c\",\"type\":\"cgroup2\",\"options\":[\"foo\"]}",
@@ -110,6 +109,119 @@ static void test_mount_errors(void)
 		snprintf(value, sizeof(value), "[\"bind\",\"%s\"]", mount_options[i].name);
 		refuses("mounts[2].options", value, mount_options[i].name);
 	}
+}
+
+static void test_propagation(void)
+{
+	struct container_spec *spec =
+		config_try("mounts[2].options", "[\"bind\",\"rshared\",\"slave\"]");
+	const struct gmount *m = &spec->guest.mounts[2];
+
+	ok(m->n_propagation == 2 && m->propagation[0] == (MS_SHARED | MS_REC) &&
+			m->propagation[1] == MS_SLAVE,
+		"two propagation options, in their order");
+	container_spec_free(spec);
+}
+
+#define MAPS(uids, gids) "\"uidMappings\":[" uids "],\"gidMappings\":[" gids "]"
+#define MAP(container, host, size) \
+	"{\"containerID\":" #container ",\"hostID\":" #host ",\"size\":" #size "}"
+#define USERNS(maps) "{\"namespaces\":[{\"type\":\"user\"},{\"type\":\"network\"}]" maps "}"
+
+static void test_userns(void)
+{
+	struct container_spec *spec =
+		config_try("linux", USERNS("," MAPS(MAP(0, 100000, 1000) "," MAP(1000, 5000, 1),
+					    MAP(0, 200000, 4294767295))));
+	const struct gspec *g;
+
+	if (!ok(spec, "a user namespace: '%s'", last_err.msg))
+		return;
+	g = &spec->guest;
+	eq_int(g->namespaces, (GNS_ALL | GNS_USER) & ~GNS_TIME, "brings the others along");
+	ok(g->n_uid_maps == 2 && g->uid_maps[1].inside == 1000 && g->uid_maps[1].outside == 5000 &&
+			g->uid_maps[1].count == 1 && g->n_gid_maps == 1,
+		"its mappings");
+	container_spec_free(spec);
+	refuses("linux", USERNS(""), "uidMappings: user namespaces enabled, but no mapping");
+	refuses("linux", USERNS("," MAPS(MAP(0, 1, 1), "")),
+		"gidMappings: user namespaces enabled");
+	refuses("linux", USERNS("," MAPS(MAP(1, 1, 1), MAP(0, 1, 1))),
+		"no mapping found for uid 0");
+	refuses("linux.uidMappings", "[" MAP(0, 1, 1) "]",
+		"user namespace mappings specified, but user namespace isn't enabled");
+	refuses("linux.namespaces[1]", "{\"type\":\"user\",\"path\":\"/proc/1/ns/user\"}",
+		"joining a user namespace by path is not supported");
+	refuses("linux.uidMappings", "[" MAP(0, 1, 0) "]", "linux.uidMappings[0].size: expected");
+	refuses("linux.uidMappings", "[{\"containerID\":0,\"size\":1}]",
+		"linux.uidMappings[0]: hostID is missing");
+	refuses("linux.gidMappings", "[" MAP(4294967295, 1, 1) "]", "containerID: expected");
+	refuses("linux.gidMappings", "[" MAP(1, 4294967294, 2) "]",
+		"2 ids from 1 and 4294967294 on go past the last one");
+	refuses("linux.gidMappings", "[" MAP(0, 0, 10) "," MAP(9, 100, 2) "]",
+		"linux.gidMappings[1]: containerID: overlaps that of element 0");
+	refuses("linux.gidMappings", "[" MAP(20, 10, 10) "," MAP(0, 5, 6) "]",
+		"linux.gidMappings[1]: hostID: overlaps that of element 0");
+}
+
+static void test_many_maps(void)
+{
+	struct json_object *a = json_object_new_array();
+	char text[128];
+
+	for (unsigned i = 0; i < GSPEC_IDMAPS_MAX + 1; i++) {
+		snprintf(text, sizeof(text), "{\"containerID\":%u,\"hostID\":%u,\"size\":1}", i, i);
+		json_object_array_add(a, json_tokener_parse(text));
+	}
+	refuses("linux.uidMappings", json_object_to_json_string(a), "linux.uidMappings: ");
+	has_str(last_err.msg, "340");
+	json_object_array_del_idx(a, GSPEC_IDMAPS_MAX, 1);
+	refuses("linux.uidMappings", json_object_to_json_string(a), "isn't enabled");
+	json_object_put(a);
+}
+
+#define IDMAPPED(options, maps)                                                             \
+	"{\"destination\":\"/v\",\"type\":\"bind\",\"source\":\"/v\",\"options\":[" options \
+	"]" maps "}"
+
+static void test_idmapped_mounts(void)
+{
+	struct container_spec *spec = config_try(
+		"mounts[2]", IDMAPPED("\"rbind\"", "," MAPS(MAP(0, 7, 2), MAP(0, 9, 3))));
+	const struct spec_share *s;
+	char *text;
+
+	if (!ok(spec, "mappings of a mount's own: '%s'", last_err.msg))
+		return;
+	s = spec->shares;
+	ok(s->idmap && !s->idmap_recursive && s->n_uid_maps == 1 && s->uid_maps[0].outside == 7 &&
+			s->n_gid_maps == 1 && s->gid_maps[0].count == 3,
+		"without an option they are idmap");
+	container_spec_free(spec);
+	text = config_edit(full_config, "mounts[2]", IDMAPPED("\"rbind\",\"ridmap\"", ""));
+	ok(!config_parse(text), "ridmap without mappings or a user namespace is refused");
+	has_str(last_err.msg, "mounts[2]: an id-mapped mount wants uidMappings and gidMappings");
+	free(text);
+	text = config_edit(least_config, "mounts[0]", IDMAPPED("\"rbind\",\"ridmap\"", ""));
+	{
+		char *both = config_edit(
+			text, "linux", USERNS("," MAPS(MAP(0, 100000, 9), MAP(0, 200000, 8))));
+
+		spec = config_parse(both);
+		ok(spec && spec->shares->idmap_recursive && spec->shares->n_uid_maps == 1 &&
+				spec->shares->uid_maps[0].outside == 100000 &&
+				spec->shares->gid_maps[0].count == 8,
+			"ridmap takes the container's: '%s'", last_err.msg);
+		container_spec_free(spec);
+		free(both);
+	}
+	free(text);
+	refuses("mounts[2]", IDMAPPED("", ",\"uidMappings\":[" MAP(0, 7, 2) "]"),
+		"mounts[2]: uidMappings and gidMappings want each other");
+	refuses("mounts[2]", IDMAPPED("", "," MAPS(MAP(0, 7, 0), "")),
+		"mounts[2].uidMappings[0].size");
+	refuses("mounts[1].options", "[\"idmap\"]",
+		"mounts[1]: id-mapped mounts are only supported for bind-mounts");
 }
 
 /* Data of one mount must fit mount(2)'s page. */
@@ -143,7 +255,6 @@ static void test_namespaces(void)
 	refuses("linux.namespaces[1].type", "\"mount\"",
 		"linux.namespaces[2]: namespace 'mount' a second time");
 	refuses("linux.namespaces[1].type", NULL, "linux.namespaces[1].type is missing");
-	refuses("linux.namespaces[1].type", "\"user\"", "user namespaces are not supported yet");
 	refuses("linux.namespaces[1].path", "\"/proc/1/ns/pid\"",
 		"joining a pid namespace by path is not supported");
 	refuses("linux.namespaces[0].path", "\"rel\"",
@@ -532,6 +643,10 @@ int main(void)
 	test_mounts();
 	test_mount_errors();
 	test_mount_data();
+	test_propagation();
+	test_userns();
+	test_many_maps();
+	test_idmapped_mounts();
 	test_namespaces();
 	test_sysctl();
 	test_time();

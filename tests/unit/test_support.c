@@ -234,6 +234,9 @@ static const char *option_effect(const struct mount_option *o)
 	case MOPT_PROPAGATION: return "propagation";
 	case MOPT_BIND: return "bind mount";
 	case MOPT_COPY_UP: return "tmpfs only";
+	case MOPT_IDMAP:
+		return o->value ? "bind mounts: ids mapped by the host, also below"
+				: "bind mounts: ids mapped by the host";
 	case MOPT_REFUSED: break;
 	}
 	return "refused";
