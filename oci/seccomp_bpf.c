@@ -182,6 +182,19 @@ static int by_number(const void *pa, const void *pb)
 	return a->order < b->order ? -1 : 1;
 }
 
+/* What no rule names, from one number to before another: the default, or behind the last call that the
+ * profile names that it does not exist. A rule may stand behind that one: ipc(2) for a part of it. */
+static void add_gap(struct gen *g, const struct seccomp_program *p, const struct seccomp_arch *a,
+	uint32_t from, uint32_t end)
+{
+	uint32_t stub = p->stub && a->named ? a->last + 1 : UINT32_MAX;
+
+	if (from < stub)
+		add_plain(g, from, p->default_action);
+	if (stub < end)
+		add_plain(g, MAX(from, stub), NOT_THERE);
+}
+
 static void make_spans(struct gen *g, const struct seccomp_program *p, struct seccomp_arch *a)
 {
 	uint32_t at = 0;
@@ -189,17 +202,14 @@ static void make_spans(struct gen *g, const struct seccomp_program *p, struct se
 	g->n_spans = 0;
 	if (a->n)
 		qsort(a->rules, a->n, sizeof(*a->rules), by_number);
-	add_plain(g, 0, p->default_action);
 	for (unsigned i = 0, n; i < a->n; i += n) {
 		for (n = 1; i + n < a->n && a->rules[i + n].nr == a->rules[i].nr; n++)
 			;
-		add_plain(g, at, p->default_action);
+		add_gap(g, p, a, at, a->rules[i].nr);
 		add_call(g, &a->rules[i], n);
 		at = a->rules[i].nr + 1;
 	}
-	add_plain(g, at, p->default_action);
-	if (p->stub && a->named)
-		add_plain(g, a->last + 1, NOT_THERE);
+	add_gap(g, p, a, at, UINT32_MAX);
 	if (a->token == SCMP_ARCH_X86_64)
 		add_plain(g, X32_BIT, p->x32 ? NOT_THERE : SECCOMP_RET_KILL_THREAD);
 }

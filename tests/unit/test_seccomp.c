@@ -195,6 +195,24 @@ static void test_archs(void)
 }
 #endif
 
+/* semop(2) has no number of its own there: its only way in, ipc(2), stands above all that is named. */
+static void test_part_above_all(void)
+{
+	if (NATIVE != SCMP_ARCH_X86_64) {
+		skip("no i386 here");
+		return;
+	}
+	use("{\"defaultAction\":\"SCMP_ACT_TRAP\",\"architectures\":[\"SCMP_ARCH_X86\"],"
+	    "\"syscalls\":[{\"names\":[\"mkdir\",\"semop\"],\"action\":\"SCMP_ACT_ALLOW\"}]}");
+	eq_int(verdict(AUDIT_ARCH_I386, 39, 0, 0), SECCOMP_RET_ALLOW, "mkdir");
+	eq_int(verdict(AUDIT_ARCH_I386, 38, 0, 0), SECCOMP_RET_TRAP, "below it the default");
+	eq_int(verdict(AUDIT_ARCH_I386, 40, 0, 0), SECCOMP_RET_ERRNO | ENOSYS, "above it none");
+	eq_int(verdict(AUDIT_ARCH_I386, 116, 0, 0), SECCOMP_RET_ERRNO | ENOSYS, "up to ipc");
+	eq_int(verdict(AUDIT_ARCH_I386, 117, 1, 0), SECCOMP_RET_ALLOW, "ipc for semop");
+	eq_int(verdict(AUDIT_ARCH_I386, 117, 2, 0), SECCOMP_RET_TRAP, "for nothing else");
+	eq_int(verdict(AUDIT_ARCH_I386, 118, 0, 0), SECCOMP_RET_ERRNO | ENOSYS, "above that none");
+}
+
 static void test_operators(void)
 {
 	static const struct {
@@ -559,6 +577,7 @@ int main(void)
 	test_stub();
 #ifdef __x86_64__
 	test_archs();
+	test_part_above_all();
 #endif
 	test_operators();
 	test_args();
