@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include <linux/bpf.h>
@@ -109,22 +110,44 @@ int cgroup_attach_devices(int group, const struct gspec *spec, struct err *err)
 	return 0;
 }
 
-/* Container root may divide its group: as crun, what /sys/kernel/cgroup/delegate lists. */
-static int give_to_root(int group, const struct gspec *spec, struct err *err)
+static bool writable_mount(const struct gspec *spec)
+{
+	for (uint32_t i = 0; i < spec->n_mounts; i++) {
+		const struct gmount *m = &spec->mounts[i];
+
+		if (m->kind == GMOUNT_CGROUP && !strcmp(m->dest, "/sys/fs/cgroup"))
+			return !(m->flags & MS_RDONLY);
+	}
+	return false;
+}
+
+/* Who may divide the group besides the guest's root: in a user namespace container root, as in crun;
+ * else the container's user when it can reach it (config-linux.md, "Cgroup ownership"). */
+static bool find_owner(const struct gspec *spec, uint32_t *ret_uid, uint32_t *ret_gid)
+{
+	*ret_uid = spec->proc.uid;
+	*ret_gid = UINT32_MAX; /* stays */
+	if (spec->namespaces & GNS_USER)
+		return userns_uid(spec, 0, ret_uid) && userns_gid(spec, 0, ret_gid);
+	return spec->proc.uid && (spec->namespaces & GNS_CGROUP) && writable_mount(spec);
+}
+
+/* What /sys/kernel/cgroup/delegate lists. */
+static int give_away(int group, const struct gspec *spec, struct err *err)
 {
 	static const char *const files[] = {"cgroup.procs", "cgroup.threads",
 		"cgroup.subtree_control", "memory.oom.group", "memory.reclaim"};
 	uint32_t uid, gid;
 
-	if (!(spec->namespaces & GNS_USER))
-		return 0;
-	if (!userns_uid(spec, 0, &uid) || !userns_gid(spec, 0, &gid))
-		return err_plain(err, EINVAL, "container root has no mapping");
+	if (!find_owner(spec, &uid, &gid))
+		return spec->namespaces & GNS_USER
+			       ? err_plain(err, EINVAL, "container root has no mapping")
+			       : 0;
 	if (fchown(group, uid, gid) < 0)
-		return fail(err, errno, "cannot give the group to container root");
+		return fail(err, errno, "cannot give the group to user %u", uid);
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
 		if (fchownat(group, files[i], uid, gid, 0) < 0 && errno != ENOENT)
-			return fail(err, errno, "cannot give %s to container root", files[i]);
+			return fail(err, errno, "cannot give %s to user %u", files[i], uid);
 	return 0;
 }
 
@@ -143,7 +166,7 @@ int cgroup_make(int base, const struct gspec *spec, int *ret_group, struct err *
 	if (r == 0)
 		r = write_values(group, spec, err);
 	if (r == 0)
-		r = give_to_root(group, spec, err);
+		r = give_away(group, spec, err);
 	if (r < 0)
 		return err_wrap(err, "cgroup");
 	*ret_group = take_fd(&group);

@@ -548,6 +548,35 @@ static void test_cgroup(void)
 	says(run(s, NULL)->fail.text, "cannot load the device program");
 }
 
+#define OWNERS                                                                                 \
+	"cd /sys/fs/cgroup; stat -c '%n %u' . cgroup.procs cgroup.threads "                    \
+	"cgroup.subtree_control cgroup.kill cgroup.max.depth | tr '\\n' ' '; mkdir x && echo " \
+	"made && rmdir x"
+
+/* config-linux.md, "Cgroup ownership": the user's, when it is mounted to be written to. */
+static void test_cgroup_owner(void)
+{
+	struct gspec *s = fresh(OWNERS);
+	struct gmount *m = (struct gmount *)(uintptr_t)s->mounts;
+
+	s->proc.uid = 1000;
+	eq_str(output(s),
+		". 1000 cgroup.procs 1000 cgroup.threads 1000 cgroup.subtree_control 1000 "
+		"cgroup.kill 0 cgroup.max.depth 0 made\n",
+		"the user's group");
+	s = fresh(OWNERS " 2>/dev/null");
+	m[s->n_mounts - 1].flags |= MS_RDONLY;
+	s->proc.uid = 1000;
+	eq_str(output(s),
+		". 0 cgroup.procs 0 cgroup.threads 0 cgroup.subtree_control 0 cgroup.kill 0 "
+		"cgroup.max.depth 0 ",
+		"not when it is mounted read-only");
+	s = fresh(OWNERS " 2>/dev/null");
+	s->namespaces &= ~GNS_CGROUP;
+	s->proc.uid = 1000;
+	says(output(s), ". 0 cgroup.procs 0");
+}
+
 static void test_propagation(void)
 {
 	struct gspec *s =
@@ -606,6 +635,7 @@ int main(void)
 	test_closed_paths();
 	test_sysctl();
 	test_cgroup();
+	test_cgroup_owner();
 	test_propagation();
 	test_base();
 	harness_close();
