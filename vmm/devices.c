@@ -220,6 +220,8 @@ static int make_device(struct devices *ds, unsigned n, struct vm *vm, const stru
 	faultlog_add(&ds->faults, row->ops->name, d->dev.env.shared);
 	if (row->ops == &vdev_vsock)
 		ds->vsock = d;
+	if (row->ops == &vdev_fs)
+		ds->fs = d;
 	r = connect_device(d, vm, n, err);
 	return r < 0 ? err_wrap(err, "device '%s'", row->ops->name) : 0;
 }

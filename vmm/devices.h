@@ -34,6 +34,7 @@ struct devices {
 	unsigned n;
 	struct device d[LAYOUT_DEVICES_MAX];
 	struct device *vsock;   /* the one the main loop talks to */
+	struct device *fs;      /* whose writes it may wait for */
 	struct faultlog faults; /* what the main loop tells of them */
 };
 

@@ -176,6 +176,8 @@ int life_init(struct life *l, const struct vm_config *cfg, const struct life_fds
 	l->console_fd = fds->console;
 	l->vcpu_fd = fds->vcpu;
 	l->faults = fds->faults;
+	l->fs = fds->fs;
+	l->kill_max_ms = LIFE_KILL_MAX_MS;
 	l->report_fd = cfg->fd[VM_FD_REPORT];
 	l->guest_fd = l->signal_fd = l->tty_fd = -1;
 	life_exec_init(l);
@@ -501,9 +503,7 @@ static void expired(struct life *l, enum life_deadline d)
 			l->start_ms + l->cfg->hooks_timeout_ms);
 		life_fail(l, 0, &err, true);
 		break;
-	case DEADLINE_KILL:
-		life_end(l, l->state == LIFE_DRAINING ? l->status : 128 + SIGKILL);
-		break;
+	case DEADLINE_KILL: life_kill_expired(l); break;
 	case DEADLINE_EXECS: life_end(l, l->status); break;
 	case DEADLINE_LAST_WORDS:
 		err_plain(&err, EPIPE, "coracle-init closed its control channel");

@@ -13,8 +13,10 @@
  *			error); the log and the report say why
  *
  * SIGKILL gives the guest LIFE_KILL_GRACE_MS to end the process the normal way, so that what it
- * wrote is in files and pipes, then ends the VM whether the guest answers or not. Before start the
- * VM ends at once.
+ * wrote is in files and pipes, and again as much as long as the file server has written something for it
+ * meanwhile, or is about to: pages of shared mappings, which after a process's SIGKILL are the host's under
+ * any other runtime. After LIFE_KILL_MAX_MS the VM ends whatever the guest does. Before start it ends at
+ * once.
  */
 #ifndef VMM_LIFE_H
 #define VMM_LIFE_H
@@ -34,6 +36,7 @@
 #include "vmm/vcpu.h"
 
 #define LIFE_KILL_GRACE_MS 1000
+#define LIFE_KILL_MAX_MS   10000
 #define LIFE_EXECS_MS      1000  /* for readers of exec'd processes' output after the end */
 #define LIFE_LAST_WORDS_MS 1000  /* from the control channel's end to the panic that explains it */
 #define LIFE_ANSWER_MS     10000 /* for a SIGNAL to be SIGNALED */
@@ -106,7 +109,11 @@ struct life {
 	uint32_t start_ms, freeze_ms; /* LIFE_START_MS, LIFE_FREEZE_MS; tests have less time */
 	uint32_t status;              /* while draining: the container's; once ended: the VMM's */
 	uint16_t rows, cols;          /* of the terminal, when size_due */
-	uint64_t paused_ns;           /* since when, if paused */
+	uint64_t killed_ns;           /* since when, if killed */
+	uint32_t writes_seen;         /* the file server's, when the kill deadline was set */
+	uint32_t kill_max_ms;         /* LIFE_KILL_MAX_MS; tests have less time */
+	const struct vdev_shared *fs;
+	uint64_t paused_ns;   /* since when, if paused */
 	uint64_t signals_due; /* the first process's that are not sent yet: 1 << (signal - 1) */
 	uint32_t kill_process;
 	uint32_t drain_id;
@@ -126,8 +133,9 @@ struct life {
 };
 
 struct life_fds {
-	int vsock, console, vcpu; /* as in struct life */
-	struct faultlog *faults;  /* with its descriptor; borrowed */
+	int vsock, console, vcpu;     /* as in struct life */
+	struct faultlog *faults;      /* with its descriptor; borrowed */
+	const struct vdev_shared *fs; /* of the file server; borrowed */
 };
 
 /* Everything that can be made before the jail: sockets, signals, epoll, the streams bound to the

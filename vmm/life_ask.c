@@ -90,10 +90,36 @@ void life_push_pending(struct life *l)
 		life_push_signals(l, &l->signals_due, PROTO_PROCESS_FIRST);
 }
 
+/* Has the file server written since the last call, or is it about to? */
+static bool writes(struct life *l)
+{
+	uint32_t begun = atomic_load(&l->fs->writes_begun), done = atomic_load(&l->fs->writes_done);
+	bool more = begun + done != l->writes_seen;
+
+	l->writes_seen = begun + done;
+	return more || begun != done;
+}
+
+/* A killed container has not ended by itself. Not waited for: the host's disk, of which sync() in the guest
+ * waits; what it has still to write is with the host's kernel by then. */
+void life_kill_expired(struct life *l)
+{
+	uint64_t ms = (timeline_now() - l->killed_ns) / 1000000;
+
+	if (l->state != LIFE_DRAINING && ms < l->kill_max_ms && writes(l))
+		life_set_deadline(
+			l, DEADLINE_KILL, MIN(LIFE_KILL_GRACE_MS, l->kill_max_ms - (uint32_t)ms));
+	else
+		life_end(l, l->state == LIFE_DRAINING ? l->status : 128 + SIGKILL);
+}
+
 static bool kill_now(struct life *l, uint32_t process)
 {
 	life_go_on(l);
+	if (!l->killed)
+		l->killed_ns = timeline_now();
 	l->killed = true;
+	(void)writes(l);
 	life_set_deadline(l, DEADLINE_KILL, LIFE_KILL_GRACE_MS);
 	/* A guest that takes no message is ended by the deadline. */
 	l->kill_due = true;

@@ -74,6 +74,7 @@ __attribute__((format(printf, 3, 4))) bool life_answer(
 	struct ctl_reply *reply, int errnum, const char *fmt, ...);
 bool life_request(
 	void *opaque, control_token token, const struct ctl_request *req, struct ctl_reply *reply);
+void life_kill_expired(struct life *l);                /* DEADLINE_KILL */
 void life_host_signal(struct life *l, uint32_t signo); /* a signal to the VMM's own pid */
 uint64_t life_signal_bit(uint32_t signo);              /* 1 to SIGNAL_MAX */
 /* Sends those in *due to the process, the lowest first, as far as the guest takes them; true: all. */

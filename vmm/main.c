@@ -192,6 +192,7 @@ static int start_all(int null, struct err *err)
 	if (r < 0)
 		return r;
 	fds.vsock = devices.vsock->main_cmd_fd;
+	fds.fs = devices.fs->dev.env.shared;
 	r = life_init(&life, &cfg, &fds, &tl, err);
 	if (r == 0)
 		r = leave_streams(null, err);

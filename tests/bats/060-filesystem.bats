@@ -119,3 +119,24 @@ os._exit(0)"; mkdir /own/d; echo x >/own/d/f; chown -R 12:34 /own/d'
 	run python3 -c 'import os, sys; print(os.getxattr(sys.argv[1], "user.coracle.trusted.overlay.opaque"), os.listxattr(sys.argv[1]))' "$own/up/d"
 	[[ $output == "b'y' "* && $output != *"'trusted."* ]]
 }
+
+@test "what a container had written and mapped when it was killed is on the host" {
+	need_kvm
+	new_bundle python3 -c 'import mmap, time
+f = open("/f", "w+b")
+f.truncate(48 << 20)
+m = mmap.mmap(f.fileno(), 48 << 20)
+for i in range(0, 48 << 20, 4096): m[i] = 77
+open("/ready", "w").write("written")
+time.sleep(100000)'
+	own_rootfs "$CORACLE_ROOTFS_DEV"
+	edit '.annotations["coracle.vm.memory"] = "512M"'
+	coracle run --detach --pid-file "$BATS_TEST_TMPDIR/pid" --bundle "$bundle" "$id" </dev/null >/dev/null 2>&1
+	until_true 120 grep -q written "$bundle/rootfs/ready"
+	start=$(date +%s%N)
+	coracle kill "$id" KILL
+	until_true 60 eval '[[ $(status_of "$id") == stopped ]]'
+	echo "ended after $((($(date +%s%N) - start) / 1000000)) ms"
+	# 12288 pages, each with its byte
+	[[ $(tr -cd M <"$bundle/rootfs/f" | wc -c) == 12288 ]]
+}

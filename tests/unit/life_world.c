@@ -98,7 +98,8 @@ void world_make_with(struct world *w, uint32_t boot_timeout_ms, uint32_t flags)
 	fds = (struct life_fds){.vsock = w->vsock_main,
 		.console = w->console_r,
 		.vcpu = w->vcpu_fd,
-		.faults = &w->faults};
+		.faults = &w->faults,
+		.fs = &w->shared};
 	if (life_init(&w->life, &w->cfg, &fds, &tl, &err) < 0)
 		printf("Bail out! %s\n", err.msg);
 }

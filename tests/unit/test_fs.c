@@ -13,6 +13,7 @@
 
 #include "tests/tap.h"
 #include "tests/unit/fs_client.h"
+#include "vmm/virtio/device.h"
 
 #define ARGS(...) ((const struct fsc_arg[]){__VA_ARGS__, {0}})
 #define STRUCT(v)               \
@@ -81,6 +82,7 @@ static void test_init(void)
 
 static void test_files(void)
 {
+	static struct vdev_shared shared;
 	struct fuse_entry_out e, e2;
 	struct fuse_open_out o;
 	uint64_t fh;
@@ -93,7 +95,10 @@ static void test_files(void)
 		eq_int(e.attr.ino, st.st_ino, "its inode number is the host's");
 	else
 		skip("an overlay of several file systems: inode numbers are made unique");
+	shared.writes_begun = shared.writes_done = 0;
+	c->fs.shared = &shared;
 	eq_int(fsc_write(c, e.nodeid, fh, 0, "hello world", 11, O_RDWR, 0), 11, "WRITE");
+	ok(shared.writes_begun == 1 && shared.writes_done == 1, "is counted");
 	eq_int(fsc_read(c, e.nodeid, fh, 6, 4096), 5, "READ is short at the end of the file");
 	ok(!memcmp(c->reply, "world", 5), "READ's data");
 	eq_int(fsc_read(c, e.nodeid, fh, 100, 4096), 0, "READ past the end");

@@ -37,6 +37,8 @@ struct vdev_shared {
 		failed; /* enum vfault: the device wants DEVICE_NEEDS_RESET; 0 after a reset */
 	_Atomic uint32_t
 		faults[VFAULTS]; /* how often it failed so (fault.h): only ever counts up */
+	/* fs: writes of file data to the host. Only ever count up; unequal: some are under way. */
+	_Atomic uint32_t writes_begun, writes_done;
 };
 
 struct vdev_env {

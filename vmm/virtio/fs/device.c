@@ -60,6 +60,7 @@ static int fs_init(struct vdev *dev, struct err *err)
 	dev->priv = d;
 	raise_nofile();
 	r = fs_server_init(&d->server, dev->env.fd[FS_FD_ROOT], err);
+	d->server.shared = dev->env.shared;
 	for (unsigned i = 0; i < FS_REQUEST_THREADS && r == 0; i++)
 		r = fs_thread_init(&d->thread[i], &d->server, err);
 	return r;

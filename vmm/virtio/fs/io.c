@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "lib/base.h"
+#include "vmm/virtio/device.h"
 #include "vmm/virtio/fs/request.h"
 
 #define COPY_MAX (16u << 20) /* one copy_file_range(): bounds how long a request takes */
@@ -160,6 +161,20 @@ static int write_flags(const struct fuse_write_in *in)
 	return rwf;
 }
 
+/* Counted: what a killed container still has to write is waited for (vmm/life.h). */
+static ssize_t write_counted(const struct fs_req *req, int fd, int n, off_t at, int rwf)
+{
+	struct vdev_shared *s = req->fs->shared;
+	ssize_t put;
+
+	if (s)
+		atomic_fetch_add(&s->writes_begun, 1);
+	put = pwritev2(fd, req->t->iov, n, at, rwf);
+	if (s)
+		atomic_fetch_add(&s->writes_done, 1);
+	return put;
+}
+
 int fs_op_write(struct fs_req *req)
 {
 	const struct fuse_write_in *in = req->arg;
@@ -186,8 +201,8 @@ int fs_op_write(struct fs_req *req)
 	if (r < 0)
 		goto done;
 	direct = in->flags & O_DIRECT && !(in->write_flags & FUSE_WRITE_CACHE) && h->direct_fd >= 0;
-	put = pwritev2(
-		direct ? h->direct_fd : h->fd, req->t->iov, n, (off_t)in->offset, write_flags(in));
+	put = write_counted(
+		req, direct ? h->direct_fd : h->fd, n, (off_t)in->offset, write_flags(in));
 	r = put < 0 ? -errno : 0;
 	out.size = put < 0 ? 0 : (uint32_t)put;
 	if (kill)

@@ -44,6 +44,7 @@ struct fs_server {
 	/* What INIT has agreed, FS_SESSION_*; 0 outside of a session. One word, read once for each
 	 * request (fs_req.session): INIT and DESTROY come by any queue, at any time. */
 	_Atomic uint32_t session;
+	struct vdev_shared *shared; /* where writes are counted; NULL: nobody looks */
 };
 
 /* What one worker thread needs of its own. */
