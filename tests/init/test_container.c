@@ -591,6 +591,20 @@ static void test_propagation(void)
 			     .n_propagation = 1,
 			     .propagation = {MS_SHARED}});
 	says(output(s), "1\nmounted\n");
+	s = fresh("grep -E ' /(a|b) ' /proc/self/mountinfo | grep -o -E ' /[ab] "
+		  "|shared|unbindable' | "
+		  "tr -d '\\n'");
+	add_mount(s, (struct gmount){.kind = GMOUNT_FS,
+			     .dest = "/a",
+			     .fstype = "tmpfs",
+			     .n_propagation = 2,
+			     .propagation = {MS_SHARED, MS_UNBINDABLE}});
+	add_mount(s, (struct gmount){.kind = GMOUNT_FS,
+			     .dest = "/b",
+			     .fstype = "tmpfs",
+			     .n_propagation = 3,
+			     .propagation = {MS_UNBINDABLE, MS_PRIVATE, MS_SHARED | MS_REC}});
+	eq_str(output(s), " /a unbindable /b shared", "several, one after the other");
 }
 
 /* The start as in a VM, from a tmpfs over the first root; and nothing of it is left in sight. */
