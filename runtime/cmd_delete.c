@@ -55,7 +55,7 @@ static int delete_locked(const struct global *g, const char *id, bool force, str
 		r = launch_cgroup_remove(&c.state, err);
 	if (r >= 0)
 		r = container_remove(&c, err);
-	if (r >= 0)
+	if (r >= 0 && c.has_state)
 		hook_points_deleted(&c);
 	container_release(&c);
 	return r;

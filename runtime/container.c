@@ -174,7 +174,8 @@ int container_open(
 	}
 	if (r < 0)
 		return err_wrap(err, "container %s", id);
-	c->has_state = true;
+	/* Without a pid it is what create noted before it had a VMM: for delete to clean up after its death. */
+	c->has_state = c->state.pid > 0;
 	return 0;
 }
 

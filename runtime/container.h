@@ -36,7 +36,7 @@ struct container {
 	bool locked;           /* by us */
 	const char *root, *id; /* borrowed */
 	struct cstate state;
-	bool has_state; /* false: create has not come that far, or died */
+	bool has_state; /* false: create has not come as far as the VMM's pid, or died */
 };
 
 #define CONTAINER_INIT                      \

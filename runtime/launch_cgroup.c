@@ -2,11 +2,32 @@
 #include "runtime/launch_cgroup.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/cleanup.h"
 #include "runtime/scope.h"
 #include "runtime/vm_size.h"
+
+static void forget(struct cstate *s)
+{
+	while (s->n_cgroups)
+		free(s->cgroups[--s->n_cgroups]);
+}
+
+/* Noted before they are made, for `delete --force` to find them if we are killed meanwhile; and afresh behind it: some
+ * may have been left out, and those that we did not come to make are not ours to remove. */
+static int make(struct launch *l, const struct resources *res, struct container *c, struct err *err)
+{
+	int r = cgroup_note(&l->cgroup, &c->state, err);
+
+	if (r == 0 && l->cgroup.n)
+		r = container_save(c, err);
+	if (r == 0)
+		r = cgroup_make(&l->cgroup, res, vm_size_host_memory(c->state.memory_bytes), err);
+	forget(&c->state);
+	return r < 0 ? r : cgroup_note(&l->cgroup, &c->state, err);
+}
 
 int launch_cgroup_make(struct launch *l, const struct global *g, const struct container_spec *spec,
 	struct container *c, struct err *err)
@@ -21,10 +42,7 @@ int launch_cgroup_make(struct launch *l, const struct global *g, const struct co
 		return r < 0 ? r : scope_check(err);
 	}
 	r = cgroup_plan(&l->cgroup, spec->cgroups_path, c->id, err);
-	if (r == 0)
-		r = cgroup_make(&l->cgroup, &spec->resources,
-			vm_size_host_memory(c->state.memory_bytes), err);
-	return r < 0 ? r : cgroup_note(&l->cgroup, &c->state, err);
+	return r < 0 ? r : make(l, &spec->resources, c, err);
 }
 
 /* The unit is noted before it is made: forgetting one that is not there does no harm. */
