@@ -213,7 +213,7 @@ gone() { [[ ! -d /proc/$1 ]]; }
 	start_container
 	# bats is no subreaper: the status is seen by a shell that is
 	exec 7>"$BATS_TEST_TMPDIR/leak"
-	detached a -- sh -c 'echo out; echo err >&2; sleep 1; echo late; exit 3'
+	detached a -- sh -c 'trap "echo late; exit 3" TERM; echo out; echo err >&2; while :; do sleep 0.1; done'
 	exec 7>&-
 	[[ $(cat "/proc/$pid/comm") == coracle-exec ]]
 	[[ $(wc -l <"$BATS_TEST_TMPDIR/pid.a") == 0 ]]
@@ -221,6 +221,8 @@ gone() { [[ ! -d /proc/$1 ]]; }
 	echo "$output"
 	[[ $output != *leak* && $output != *out.a* && $output == *"/dev/null"* && $output == *"cwd -> /"$'\n'* ]]
 	[[ $(ps -o sid= -p "$pid") -eq $pid ]]
+	until_true 60 grep -q err "$out" # the trap is set
+	kill -TERM "$pid"
 	wait_end "$pid"
 	[[ $(cat "$out") == $'out\nerr\nlate' ]]
 	# nothing of it is left in the state directory
