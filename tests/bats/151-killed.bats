@@ -39,6 +39,11 @@ killed_everywhere() {
 }
 
 created() { quietly create --bundle "$bundle" "$id"; }
+stopped() {
+	running
+	quietly kill "$id" KILL
+	until_true 60 eval '[[ $(status_of "$id") == stopped && ! -d /proc/$(cat "$BATS_TEST_TMPDIR/pid") ]]'
+}
 
 @test "create killed at every step" {
 	bundle_of sleep 100000
@@ -56,4 +61,10 @@ created() { quietly create --bundle "$bundle" "$id"; }
 	bundle_of sleep 100000
 	note_before
 	killed_everywhere running kill "$id" KILL
+}
+
+@test "delete killed at every step" {
+	bundle_of sleep 100000
+	note_before
+	killed_everywhere stopped delete "$id"
 }
