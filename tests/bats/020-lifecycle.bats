@@ -84,7 +84,7 @@ load common
 	coracle run --detach --bundle "$bundle" "$id" </dev/null >/dev/null 2>&1
 	until_true 60 grep -q ready "$own/log"
 	for signal in NOSUCH 65 -1; do
-		run coracle kill "$id" "$signal"
+		run coracle kill "$id" -- "$signal"
 		fails 1 "unknown signal \"$signal\""
 	done
 	for signal in HUP 2 SIGQUIT usr1 12 TERM WINCH 14; do
