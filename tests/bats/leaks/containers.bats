@@ -3,7 +3,7 @@
 # shellcheck shell=bash disable=SC2016,SC2154
 # Nothing leaks: a hundred containers, killed VMMs and proxies; and nothing written is lost.
 bats_require_minimum_version 1.5.0
-load common
+load ../common
 load leaks
 
 no_proxy() { ! pgrep -x coracle-exec >/dev/null; }

@@ -3,7 +3,7 @@
 # shellcheck shell=bash disable=SC2016,SC2154
 # Whatever command is killed at whatever step of its work: `delete --force` works, and nothing is left.
 bats_require_minimum_version 1.5.0
-load common
+load ../common
 load leaks
 
 # Calls that change something or wait for somebody: the places where a command's death could matter.
