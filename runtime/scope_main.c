@@ -15,17 +15,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-bus.h>
+#include <unistd.h>
 
 #include "lib/base.h"
 #include "lib/cleanup.h"
 #include "lib/err.h"
 #include "lib/timeline.h"
 
-#define SERVICE     "org.freedesktop.systemd1"
-#define OBJECT      "/org/freedesktop/systemd1"
-#define MANAGER     SERVICE ".Manager"
-#define JOB_WAIT_MS 30000
-#define CPUS_MAX    8192 /* that a list may name: what the kernel can have */
+#define SERVICE      "org.freedesktop.systemd1"
+#define OBJECT       "/org/freedesktop/systemd1"
+#define MANAGER      SERVICE ".Manager"
+#define JOB_WAIT_MS  30000
+#define STOP_WAIT_MS 10000
+#define CPUS_MAX     8192 /* that a list may name: what the kernel can have */
 
 static void cleanup_bus(sd_bus **bus)
 {
@@ -46,6 +48,12 @@ struct job {
 	char *result;                            /* NULL: under way */
 	char *ended_path[16], *ended_result[16]; /* jobs that ended before we knew ours */
 	unsigned n;
+};
+
+/* A unit that systemd is to forget. */
+struct leaving {
+	const char *unit;
+	bool gone;
 };
 
 static int bus_error(struct err *err, int r, const sd_bus_error *e, const char *what)
@@ -313,17 +321,60 @@ static int set(const struct request *q, struct err *err)
 	return r < 0 ? r : get_group(bus, q, &group, err);
 }
 
+static int unit_removed(sd_bus_message *m, void *arg, sd_bus_error *e)
+{
+	struct leaving *l = arg;
+	const char *unit;
+
+	(void)e;
+	if (sd_bus_message_read(m, "so", &unit, NULL) >= 0 && !strcmp(unit, l->unit))
+		l->gone = true;
+	return 0;
+}
+
+/* True: systemd still has the unit, though its cgroup is gone. */
+static bool is_leaving(sd_bus *bus, const char *unit)
+{
+	const struct request q = {.unit = unit};
+	struct err ignored = ERR_INIT;
+	autofree char *group = NULL, *dir = NULL;
+
+	if (sd_bus_call_method(bus, SERVICE, OBJECT, MANAGER, "GetUnit", NULL, NULL, "s", unit) < 0)
+		return false;
+	if (get_group(bus, &q, &group, &ignored) < 0 ||
+		asprintf(&dir, "/sys/fs/cgroup%s", group) < 0)
+		return false;
+	return !*group || access(dir, F_OK) < 0;
+}
+
 /* A scope ends by itself when its last process has, and those of another container that took the name since
- * are not ours to end: all that is left to do is to have systemd forget one that failed. */
+ * are not ours to end: all that is left to do is to have systemd forget one that failed, and to wait until it
+ * has heard that the cgroup is gone, or the next container of this name would find the unit there. */
 static int stop(const char *unit, struct err *err)
 {
 	autobus sd_bus *bus = NULL;
+	struct leaving l = {.unit = unit};
+	uint64_t deadline = timeline_now() + STOP_WAIT_MS * 1000000ull, now;
 	int r = sd_bus_open_system(&bus);
 
 	if (r < 0)
 		return err_set(err, -r, "cannot reach systemd on the system bus");
+	r = sd_bus_match_signal(
+		bus, NULL, SERVICE, OBJECT, MANAGER, "UnitRemoved", unit_removed, &l);
+	if (r >= 0)
+		r = sd_bus_call_method(
+			bus, SERVICE, OBJECT, MANAGER, "Subscribe", NULL, NULL, NULL);
 	(void)reset_failed(bus, unit);
-	return 0;
+	if (r >= 0 && !is_leaving(bus, unit))
+		return 0;
+	while (r >= 0 && !l.gone && (now = timeline_now()) < deadline) {
+		r = sd_bus_process(bus, NULL);
+		if (r == 0)
+			r = sd_bus_wait(bus, (deadline - now) / 1000);
+		if (r == -EINTR)
+			r = 0;
+	}
+	return r < 0 ? err_set(err, -r, "cannot listen to systemd") : 0;
 }
 
 int main(int argc, char **argv)
