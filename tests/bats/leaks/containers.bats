@@ -44,7 +44,7 @@ no_proxy() { ! pgrep -x coracle-exec >/dev/null; }
 		fi
 		coracle kill "$id-$i" KILL
 		until_true 60 eval '[[ $(status_of "$id-$i") == stopped ]]'
-		until_true 60 coracle delete "$id-$i"
+		coracle delete "$id-$i"
 	done
 	for i in {81..90}; do # never started; ended by force
 		quietly create --bundle "$bundle-long" "$id-$i"
