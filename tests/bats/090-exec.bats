@@ -36,7 +36,7 @@ gone() { [[ ! -d /proc/$1 ]]; }
 	need_kvm
 	start_container
 	in_it true
-	((status == 0)) && [[ ! $output && ! $stderr ]]
+	[[ $status == 0 && ! $output && ! $stderr ]]
 	in_it false
 	((status == 1))
 	in_it sh -c 'echo out; echo err >&2; exit 42'
