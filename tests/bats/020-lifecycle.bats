@@ -250,9 +250,11 @@ load common
 	coracle delete --force "$id"
 }
 
-# Programs that run (kernel threads come and go), mounts, files below /run, cgroups.
+# Programs that run (kernel threads come and go), mounts, files below /run, cgroups. The list of processes is made before
+# anything is forked that would be in it.
 inventory() {
-	readlink -q /proc/[0-9]*/exe | wc -l
+	local exes=(/proc/[0-9]*/exe)
+	readlink -q "${exes[@]}" | wc -l
 	wc -l </proc/self/mountinfo
 	find /run -xdev | wc -l
 	find /sys/fs/cgroup -type d | wc -l
