@@ -77,6 +77,10 @@ void log_msg(enum log_level level, const char *fmt, ...)
 	va_end(ap);
 	if (state.fd >= 0)
 		write_line(level, msg);
+	/* As runc: with a log nothing else is the caller's to see. An engine's `create` has the container's
+	 * standard error. */
+	if (state.fd >= 0 && level != LOG_LEVEL_ERROR)
+		return;
 	disarm(msg);
 	dprintf(STDERR_FILENO, "coracle: %s%s\n", level == LOG_LEVEL_WARNING ? "warning: " : "",
 		msg);

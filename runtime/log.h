@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the user is told: a line on standard error and, with --log, a line in that file (lib/logline.h has
- * its two forms; containerd's shim and Podman read the JSON one back). Only
- * commands' main line logs; functions below return errors.
+ * What the user is told: a line on standard error; with --log a line in that file (lib/logline.h has its two
+ * forms; containerd's shim and Podman read the JSON one back), and then errors alone on standard error as
+ * well. Only commands' main line logs; functions below return errors.
  */
 #ifndef RUNTIME_LOG_H
 #define RUNTIME_LOG_H

@@ -61,7 +61,7 @@ static void test_stderr(void)
 static void test_file(bool json)
 {
 	const char *name = json ? "log.json" : "log.text";
-	autofree char *screen = NULL, *text = NULL;
+	autofree char *screen = NULL, *quiet = NULL, *text = NULL;
 	char *line_end;
 
 	eq_int(log_open(in_dir(name), json ? "json" : "text", true, &err), 0, name);
@@ -69,10 +69,13 @@ static void test_file(bool json)
 	ok(fcntl(log_fd(), F_GETFD) & FD_CLOEXEC, "close-on-exec");
 	screen = log_one(LOG_LEVEL_ERROR, "two\nlines \"quoted\"");
 	eq_str(screen, "coracle: two\nlines \"quoted\"\n", "standard error gets it as it is");
-	free(log_one(LOG_LEVEL_DEBUG, "second"));
+	quiet = log_one(LOG_LEVEL_WARNING, "second");
+	eq_str(quiet, "", "a warning is in the file alone: the streams may be a container's");
 	text = contents(name);
 	line_end = strchr(text, '\n');
 	ok(line_end && strchr(line_end + 1, '\n') == text + strlen(text) - 1, "two lines");
+	has_str(text,
+		json ? "\"level\":\"warning\",\"msg\":\"second\"" : "level=warning msg=\"second\"");
 	*line_end = '\0';
 	if (json) {
 		struct json_object *o = json_tokener_parse(text);
