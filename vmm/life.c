@@ -177,6 +177,7 @@ int life_init(struct life *l, const struct vm_config *cfg, const struct life_fds
 	l->vcpu_fd = fds->vcpu;
 	l->faults = fds->faults;
 	l->fs = fds->fs;
+	l->kill_ms = LIFE_KILL_GRACE_MS;
 	l->kill_max_ms = LIFE_KILL_MAX_MS;
 	l->report_fd = cfg->fd[VM_FD_REPORT];
 	l->guest_fd = l->signal_fd = l->tty_fd = -1;
@@ -331,6 +332,11 @@ void life_drain(struct life *l, uint32_t status)
 	life_pause_over(l);
 	l->state = LIFE_DRAINING;
 	l->status = status;
+	life_answer_signals(l, ESRCH, "the container has ended");
+	if (l->killed) { /* what is left of the guest's time may be too short for the readers */
+		l->deadline_ns[DEADLINE_KILL] = 0;
+		life_set_deadline(l, DEADLINE_KILL, l->kill_ms);
+	}
 	/* All the guest sent is in the device's hands: EXITED came through the same queue after it.
 	 */
 	vcpus_hold(l->vcpus);

@@ -15,8 +15,8 @@
  * SIGKILL gives the guest LIFE_KILL_GRACE_MS to end the process the normal way, so that what it
  * wrote is in files and pipes, and again as much as long as the file server has written something for it
  * meanwhile, or is about to: pages of shared mappings, which after a process's SIGKILL are the host's under
- * any other runtime. After LIFE_KILL_MAX_MS the VM ends whatever the guest does. Before start it ends at
- * once.
+ * any other runtime. After LIFE_KILL_MAX_MS the VM ends whatever the guest does. Once the process has ended,
+ * whoever reads what it wrote has LIFE_KILL_GRACE_MS. Before start the VM ends at once.
  */
 #ifndef VMM_LIFE_H
 #define VMM_LIFE_H
@@ -69,8 +69,8 @@ enum life_deadline {
 };
 
 struct life_signal {
-	uint32_t id; /* 0: free */
-	control_token token;
+	uint32_t id;         /* 0: free */
+	control_token token; /* 0: nobody waits, but the guest has not said SIGNALED */
 	uint64_t until_ns;
 	bool all; /* to every process */
 };
@@ -106,12 +106,12 @@ struct life {
 	bool drained;   /* DRAINING: the first process's output is written */
 	bool drain_due; /* life_drain()'s command is not sent yet */
 	bool kill_due;  /* SIGKILL for kill_process is not sent yet */
-	uint32_t start_ms, freeze_ms; /* LIFE_START_MS, LIFE_FREEZE_MS; tests have less time */
-	uint32_t status;              /* while draining: the container's; once ended: the VMM's */
-	uint16_t rows, cols;          /* of the terminal, when size_due */
-	uint64_t killed_ns;           /* since when, if killed */
-	uint32_t writes_seen;         /* the file server's, when the kill deadline was set */
-	uint32_t kill_max_ms;         /* LIFE_KILL_MAX_MS; tests have less time */
+	uint32_t start_ms, freeze_ms;  /* LIFE_START_MS, LIFE_FREEZE_MS; tests have less time */
+	uint32_t status;               /* while draining: the container's; once ended: the VMM's */
+	uint16_t rows, cols;           /* of the terminal, when size_due */
+	uint64_t killed_ns;            /* since when, if killed */
+	uint32_t writes_seen;          /* the file server's, when the kill deadline was set */
+	uint32_t kill_ms, kill_max_ms; /* LIFE_KILL_GRACE_MS, LIFE_KILL_MAX_MS; tests have others */
 	const struct vdev_shared *fs;
 	uint64_t paused_ns;   /* since when, if paused */
 	uint64_t signals_due; /* the first process's that are not sent yet: 1 << (signal - 1) */

@@ -107,8 +107,7 @@ void life_kill_expired(struct life *l)
 	uint64_t ms = (timeline_now() - l->killed_ns) / 1000000;
 
 	if (l->state != LIFE_DRAINING && ms < l->kill_max_ms && writes(l))
-		life_set_deadline(
-			l, DEADLINE_KILL, MIN(LIFE_KILL_GRACE_MS, l->kill_max_ms - (uint32_t)ms));
+		life_set_deadline(l, DEADLINE_KILL, MIN(l->kill_ms, l->kill_max_ms - (uint32_t)ms));
 	else
 		life_end(l, l->state == LIFE_DRAINING ? l->status : 128 + SIGKILL);
 }
@@ -120,7 +119,7 @@ static bool kill_now(struct life *l, uint32_t process)
 		l->killed_ns = timeline_now();
 	l->killed = true;
 	(void)writes(l);
-	life_set_deadline(l, DEADLINE_KILL, LIFE_KILL_GRACE_MS);
+	life_set_deadline(l, DEADLINE_KILL, l->kill_ms);
 	/* A guest that takes no message is ended by the deadline. */
 	l->kill_due = true;
 	l->kill_process = process;
@@ -203,8 +202,10 @@ static bool start(struct life *l, control_token token, struct ctl_reply *reply)
 		return life_answer(reply, EAGAIN, "the container is not created yet");
 	if (l->paused || l->pause_token)
 		return life_answer(reply, EBUSY, "cannot start a paused container");
+	if (l->state == LIFE_DRAINING)
+		return life_answer(reply, ESRCH, "cannot start a container that has stopped");
 	if (l->state != LIFE_CREATED)
-		return life_answer(reply, EALREADY, "the container has been started already");
+		return life_answer(reply, EALREADY, "cannot start an already running container");
 	timeline_mark(&l->tl, TL_EXEC_ASKED);
 	if (life_send(l, PROTO_START, NULL, 0) < 0)
 		return life_answer(reply, EPIPE, "the guest does not answer");
@@ -284,6 +285,21 @@ void life_signaled(struct life *l, uint32_t id, int32_t errnum)
 		control_answer(&l->control, s->token, &reply);
 		s->id = 0;
 		return;
+	}
+}
+
+void life_answer_signals(struct life *l, int errnum, const char *text)
+{
+	for (unsigned i = 0; i < LIFE_SIGNALS_MAX; i++) {
+		struct ctl_reply reply = {0};
+		struct life_signal *s = &l->signal[i];
+
+		if (!s->id || !s->token)
+			continue;
+		if (errnum)
+			life_answer(&reply, errnum, "%s", text);
+		control_answer(&l->control, s->token, &reply);
+		s->token = 0;
 	}
 }
 

@@ -94,6 +94,7 @@ static void hold(struct life *l)
 	l->paused = true;
 	l->paused_ns = timeline_now();
 	l->deadline_ns[DEADLINE_FREEZE] = 0;
+	life_answer_signals(l, 0, NULL); /* as those that come from now on: they are in its queue */
 	life_questions_changed(l);
 	life_parked(l);
 }

@@ -81,6 +81,8 @@ uint64_t life_signal_bit(uint32_t signo);              /* 1 to SIGNAL_MAX */
 bool life_push_signals(struct life *l, uint64_t *due, uint32_t process);
 void life_push_pending(struct life *l); /* the first process's, and SIGKILL */
 void life_signaled(struct life *l, uint32_t id, int32_t errnum);
+/* Nobody is to wait any longer for the guest to say SIGNALED. errnum 0: well; text is not looked at. */
+void life_answer_signals(struct life *l, int errnum, const char *text);
 void life_expire_signals(struct life *l, uint64_t now_ns);
 void life_postpone_signals(struct life *l, uint64_t ns);
 uint64_t life_next_signal_ns(const struct life *l); /* UINT64_MAX: none waits */

@@ -231,6 +231,31 @@ static void test_freezer(void)
 	close(conn);
 }
 
+/* A signal that the guest has not answered when it is paused. */
+static void test_signal_under_way(void)
+{
+	struct proto_signal sig = {0};
+	struct ctl_reply r;
+	struct world w;
+	int conn;
+
+	world_run_up(&w);
+	conn = world_client(&w);
+	ctl_send(conn, CTL_SIGNAL, SIGTERM);
+	ok(guest_heard(&w, &sig) == PROTO_SIGNAL, "a signal is under way");
+	eq_int(pauses(&w, 0).phase, VM_PAUSED, "when the container is paused");
+	r = ctl_answer(conn);
+	ok(r.errnum == 0 && r.phase == VM_PAUSED, "who sent it does not wait for the resume");
+	resumes(&w);
+	guest_say(&w, PROTO_SIGNALED, &(struct proto_signaled){.id = sig.id}, 8);
+	ctl_send(conn, CTL_STATE, 0);
+	r = ctl_answer(conn);
+	ok(r.errnum == 0 && r.phase == VM_RUNNING, "and hears of it once");
+	close(conn);
+	guest_exited(&w, 0);
+	world_end(&w);
+}
+
 static void test_kill(void)
 {
 	struct proto_signal sig = {0};
@@ -390,6 +415,7 @@ int main(void)
 	test_states();
 	test_questions();
 	test_freezer();
+	test_signal_under_way();
 	test_kill();
 	test_deadlines();
 	test_vcpu();

@@ -167,6 +167,43 @@ static void test_kill_writes(void)
 	ok(timeline_now() - t >= (LIFE_KILL_GRACE_MS + 500) * 1000000ull, "when its time is over");
 }
 
+/* The guest has said that the process has ended; what it wrote has still to be read. */
+static void test_drain(void)
+{
+	struct proto_signal sig = {0};
+	struct ctl_reply r;
+	struct world w;
+	uint64_t t, until;
+	int conn;
+
+	world_make(&w, 0);
+	w.life.kill_ms = WORLD_WAIT_MS;
+	w.drain_at_once = false;
+	world_go(&w);
+	world_up(&w);
+	conn = world_client(&w);
+	ctl_send(conn, CTL_SIGNAL, SIGUSR1);
+	ok(guest_heard(&w, &sig) == PROTO_SIGNAL && sig.signo == SIGUSR1, "a signal");
+	world_ask(&w, CTL_SIGNAL, SIGKILL);
+	ok(guest_heard(&w, &sig) == PROTO_SIGNAL && sig.signo == SIGKILL, "and SIGKILL");
+	t = timeline_now();
+	guest_exited(&w, 137);
+	r = ctl_answer(conn);
+	ok(r.errnum == ESRCH && r.phase == VM_STOPPED,
+		"who waits for the signal's answer does not wait for a reader");
+	while (!__atomic_load_n(&w.drain_id, __ATOMIC_SEQ_CST))
+		usleep(1000);
+	until = __atomic_load_n(&w.life.deadline_ns[DEADLINE_KILL], __ATOMIC_SEQ_CST);
+	ok(until >= t + WORLD_WAIT_MS * 1000000ull,
+		"the readers of a killed one's output have all their time, not what was left");
+	r = world_ask(&w, CTL_START, 0);
+	eq_int(r.errnum, ESRCH, "it is not started any more");
+	has_str(said(r.text), "cannot start a container that has stopped");
+	send(w.vsock_dev, &(struct vsock_cmd_reply){.id = w.drain_id}, 8, 0);
+	eq_int(world_end(&w), 137, "read, it ends");
+	close(conn);
+}
+
 /* Signals that meet a full channel: each kind once, when the guest reads again. */
 static void test_full_channel(void)
 {
@@ -272,6 +309,7 @@ int main(void)
 	test_protocol();
 	test_kill();
 	test_kill_writes();
+	test_drain();
 	test_full_channel();
 	test_clients();
 	return tap_done();
