@@ -18,7 +18,7 @@ static bool supported(const char *path)
 
 	BUG_ON(!f);
 	return f->support != SUPPORT_REFUSED && f->support != SUPPORT_FOREIGN &&
-	       f->support != SUPPORT_WARNED;
+	       f->support != SUPPORT_MOOT;
 }
 
 static struct json_object *hooks_json(bool *ok)

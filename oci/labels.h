@@ -2,8 +2,8 @@
 /*
  * AppArmor profiles and SELinux labels. The guest's kernel has neither module, and the host's ones do
  * not reach into the guest. What an engine writes by itself, because its host has the module, confines
- * a container from the host: the VM does that instead, so it is a warning. What somebody chose is
- * refused: they rely on it.
+ * a container from the host: the VM does that instead, so the debug log alone says that it is not applied.
+ * What somebody chose is refused: they rely on it.
  */
 #ifndef OCI_LABELS_H
 #define OCI_LABELS_H

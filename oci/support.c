@@ -29,7 +29,7 @@ const char *support_name(enum support s)
 		[SUPPORT_HOST] = "host",
 		[SUPPORT_BOTH] = "both",
 		[SUPPORT_REFUSED] = "refused",
-		[SUPPORT_WARNED] = "warned of",
+		[SUPPORT_MOOT] = "moot",
 		[SUPPORT_FOREIGN] = "other platform",
 	};
 

@@ -22,7 +22,7 @@ enum support {
 	SUPPORT_HOST,    /* acted on by the host side */
 	SUPPORT_BOTH,    /* enforced on both sides */
 	SUPPORT_REFUSED, /* an error that names the field, unless it is empty; --lenient warns */
-	SUPPORT_WARNED, /* without effect in a VM: a warning, or when somebody relies on it refused */
+	SUPPORT_MOOT, /* without effect in a VM: passed over, or when somebody relies on it refused */
 	SUPPORT_FOREIGN, /* belongs to another platform: treated as refused */
 	SUPPORT_STATES
 };

@@ -10,7 +10,7 @@
 #define H SUPPORT_HOST
 #define B SUPPORT_BOTH
 #define R SUPPORT_REFUSED
-#define W SUPPORT_WARNED
+#define M SUPPORT_MOOT
 #define X SUPPORT_FOREIGN
 
 /* clang-format off: one row per line, however long the note */
@@ -65,9 +65,9 @@ const struct field support_table[] = {
 	{"process.rlimits[].type", G, false, "the names of getrlimit(2)"},
 	{"process.rlimits[].soft", G, false, "not above hard"},
 	{"process.rlimits[].hard", G, false, "2^64-1 is unlimited"},
-	{"process.apparmorProfile", W, false,
-		"the guest kernel has no AppArmor: engines' own default profiles are a warning, "
-		"others refused"},
+	{"process.apparmorProfile", M, false,
+		"the guest kernel has no AppArmor: engines' own default profiles are passed "
+		"over, others refused"},
 	{"process.capabilities", G, false,
 		"unknown names are ignored with a warning; missing: no capability"},
 	{"process.capabilities.bounding", G, false, ""},
@@ -87,9 +87,9 @@ const struct field support_table[] = {
 	{"process.scheduler.runtime", G, false, "for SCHED_DEADLINE, as the next two"},
 	{"process.scheduler.deadline", G, false, ""},
 	{"process.scheduler.period", G, false, ""},
-	{"process.selinuxLabel", W, false,
-		"the guest kernel has no SELinux: the types of container-selinux are a warning, "
-		"others refused"},
+	{"process.selinuxLabel", M, false,
+		"the guest kernel has no SELinux: the types of container-selinux are passed "
+		"over, others refused"},
 	{"process.ioPriority", G, false, "ioprio_set(2) before execve"},
 	{"process.ioPriority.class", G, false, "IOPRIO_CLASS_RT, _BE, _IDLE"},
 	{"process.ioPriority.priority", G, false, "0 to 7"},
@@ -227,10 +227,10 @@ const struct field support_table[] = {
 	{"linux.resources.pids.limit", G, false,
 		"pids.max; below 0 is unlimited; 0 is unset before spec 1.3 and means 1 since, as "
 		"in runc"},
-	{"linux.resources.blockIO", H, false,
+	{"linux.resources.blockIO", B, false,
 		"block devices of the host, as the file server uses them"},
-	{"linux.resources.blockIO.weight", H, false,
-		"io.bfq.weight, or io.weight: 10 to 1000 onto 1 to 10000"},
+	{"linux.resources.blockIO.weight", B, false,
+		"io.bfq.weight, or io.weight: 10 to 1000 onto 1 to 10000; io.weight in the guest"},
 	{"linux.resources.blockIO.leafWeight", R, false, "not in cgroup v2"},
 	{"linux.resources.blockIO.weightDevice", H, false, "at most 64, as each of these"},
 	{"linux.resources.blockIO.weightDevice[].major", H, false, ""},
@@ -253,9 +253,10 @@ const struct field support_table[] = {
 	{"linux.resources.blockIO.throttleWriteIOPSDevice[].major", H, false, ""},
 	{"linux.resources.blockIO.throttleWriteIOPSDevice[].minor", H, false, ""},
 	{"linux.resources.blockIO.throttleWriteIOPSDevice[].rate", H, false, "0: none"},
-	{"linux.resources.hugepageLimits", R, false, ""},
-	{"linux.resources.hugepageLimits[].pageSize", R, false, ""},
-	{"linux.resources.hugepageLimits[].limit", R, false, ""},
+	{"linux.resources.hugepageLimits", B, false,
+		"hugetlb.SIZE.max and hugetlb.SIZE.rsvd.max; at most 16"},
+	{"linux.resources.hugepageLimits[].pageSize", B, false, "of the guest's CPU, such as 2MB"},
+	{"linux.resources.hugepageLimits[].limit", B, false, ""},
 	{"linux.resources.network", R, false, "not in cgroup v2"},
 	{"linux.resources.network.classID", R, false, ""},
 	{"linux.resources.network.priorities", R, false, ""},
@@ -266,7 +267,8 @@ const struct field support_table[] = {
 	{"linux.resources.rdma.*.hcaObjects", R, false, ""},
 	{"linux.resources.unified", B, false,
 		"file names of cgroup v2, written after the translated ones; at most 64; io and "
-		"cpuset on the host only, memory and cpu limits on both sides, the rest in the "
+		"cpuset on the host only, memory, cpu and huge page limits and io.weight on both "
+		"sides, the rest in the "
 		"guest"},
 	{"linux.resources.unified.*", B, false, "a string"},
 
@@ -323,9 +325,9 @@ const struct field support_table[] = {
 		"private, slave, shared, unbindable and their r-forms; it ends at the VM"},
 	{"linux.maskedPaths", G, false, "absolute; at most 1024"},
 	{"linux.readonlyPaths", G, false, "absolute; at most 1024"},
-	{"linux.mountLabel", W, false,
-		"the guest kernel has no SELinux: the types of container-selinux are a warning, "
-		"others refused"},
+	{"linux.mountLabel", M, false,
+		"the guest kernel has no SELinux: the types of container-selinux are passed "
+		"over, others refused"},
 	{"linux.personality", G, false, "of exec'd processes as well"},
 	{"linux.personality.domain", G, false, "LINUX, LINUX32"},
 	{"linux.personality.flags", R, false, "the specification has none yet"},

@@ -124,8 +124,10 @@ static int load_process(struct exec_process *p, const struct options *o, const s
 	const struct container *c, int argc, char **argv, struct err *err)
 {
 	/* Always allowed here: whether there is a terminal is the options' business. */
-	const struct spec_opts opts = {
-		.lenient = g->lenient, .allow_terminal = true, .warn = log_warn_cb};
+	const struct spec_opts opts = {.lenient = g->lenient,
+		.allow_terminal = true,
+		.warn = log_warn_cb,
+		.debug = log_debug_cb};
 	const struct exec_overrides over = {
 		.args = {.v = (const char *const *)argv, .n = (size_t)argc},
 		.cwd = o->cwd,

@@ -334,20 +334,37 @@ static void test_recursive_options(void)
 		false);
 }
 
-static void test_label(const char *path, const char *label, const char *warning, const char *error)
+static char debugged[256];
+
+static void note_debug(void *arg, const char *msg)
 {
-	char value[128];
-	struct container_spec *spec;
+	(void)arg;
+	snprintf(debugged, sizeof(debugged), "%s", msg);
+}
+
+/* debug: what the debug log says, NULL: nothing; a warning it never is. */
+static void test_label(const char *path, const char *label, const char *debug, const char *error)
+{
+	const struct spec_opts opts = {.warn = note_warning, .debug = note_debug};
+	struct container_spec *spec = NULL;
+	char value[128], *text;
+	int r;
 
 	snprintf(value, sizeof(value), "\"%s\"", label);
-	spec = config_try(path, value);
+	text = config_edit(full_config, path, value);
+	last_err = (struct err)ERR_INIT;
+	n_warnings = 0;
+	debugged[0] = '\0';
+	r = spec_parse(&spec, text, strlen(text), &opts, &last_err);
 	if (error)
-		ok(!spec && strstr(last_err.msg, error), "%s = %s: '%s'", path, label,
+		ok(r < 0 && strstr(last_err.msg, error), "%s = %s: '%s'", path, label,
 			last_err.msg);
 	else
-		ok(spec && (warning ? n_warnings == 1 && strstr(warnings, warning) : !n_warnings),
-			"%s = %s: '%s' '%s'", path, label, last_err.msg, warnings);
+		ok(r == 0 && !n_warnings &&
+				(debug ? strstr(debugged, debug) != NULL : !debugged[0]),
+			"%s = %s: '%s' '%s'", path, label, last_err.msg, debugged);
 	container_spec_free(spec);
+	free(text);
 }
 
 static void test_labels(void)
@@ -551,6 +568,15 @@ static void test_resources(void)
 	writes("{\"cpu\":{\"shares\":512,\"idle\":1}}", "cpu.weight", "(none)");
 	writes("{\"cpu\":{\"cpus\":\"\",\"mems\":\"\"}}", "cpuset.cpus", "(none)");
 	writes("{\"pids\":{\"limit\":-1}}", "pids.max", "max");
+	writes("{\"blockIO\":{\"weight\":750}}", "io.weight", "7475");
+	writes("{\"blockIO\":{\"weight\":0}}", "io.weight", "(none)");
+	writes("{\"unified\":{\"io.weight\":\"default 50\"}}", "io.weight", "default 50");
+	writes("{\"unified\":{\"io.weight\":\"8:0 50\"}}", "io.weight", "(none)");
+	writes("{\"hugepageLimits\":[{\"pageSize\":\"2MB\",\"limit\":4194304}]}", "hugetlb.2MB.max",
+		"4194304");
+	writes("{\"hugepageLimits\":[{\"pageSize\":\"64KB\",\"limit\":0},"
+	       "{\"pageSize\":\"1GB\",\"limit\":18446744073709551615}]}",
+		"hugetlb.1GB.rsvd.max", "18446744073709551615");
 	writes("{\"pids\":{\"limit\":0}}", "pids.max", "(none)");
 	writes("{\"pids\":{}}", "pids.max", "(none)");
 	writes("{\"cpu\":{\"shares\":2},\"unified\":{\"cpu.weight\":\"77\"}}", "cpu.weight", "77");
@@ -561,6 +587,9 @@ static void test_resources(void)
 	container_spec_free(spec);
 	free(newer);
 	free(text);
+	eq_int((intmax_t)io_weight_of_blkio(10), 1, "the least io weight");
+	eq_int((intmax_t)io_weight_of_blkio(1000), 10000, "the most");
+	eq_int((intmax_t)io_weight_of_blkio(0), 1, "less");
 	eq_int((intmax_t)cpu_weight_of_shares(1), 1, "the least shares");
 	eq_int((intmax_t)cpu_weight_of_shares(2), 1, "2 shares");
 	eq_int((intmax_t)cpu_weight_of_shares(262144), 10000, "the most shares");
@@ -579,6 +608,19 @@ static void test_resource_errors(void)
 		"linux.resources.cpu.idle: expected an integer from 0 to 1");
 	refuses("linux.resources.cpu.cpus", "\"0;1\"",
 		"linux.resources.cpu.cpus: expected a list such as");
+	refuses("linux.resources.hugepageLimits", "[{\"pageSize\":\"2MB\"}]",
+		"linux.resources.hugepageLimits[0].limit");
+	refuses("linux.resources.hugepageLimits", "[{\"limit\":1}]",
+		"linux.resources.hugepageLimits[0].pageSize");
+	for (const char *const *p = (const char *const[]){"", "2", "MB", "2MiB", "2mb", "02MB",
+		     "/../MB", "2M/B", "1000000000KB", NULL};
+		*p; p++) {
+		char json[80];
+
+		snprintf(json, sizeof(json), "[{\"pageSize\":\"%s\",\"limit\":1}]", *p);
+		refuses("linux.resources.hugepageLimits", json,
+			"linux.resources.hugepageLimits[0]: pageSize: expected a size such as 2MB");
+	}
 	refuses("linux.resources.unified", "{\"../x.y\":\"1\"}",
 		"expected the name of a cgroup file");
 	refuses("linux.resources.unified", "{\".x\":\"1\"}", "expected the name of a cgroup file");
