@@ -15,6 +15,7 @@
 #define UNIFIED_MAX      64 /* entries of linux.resources.unified */
 #define BLOCK_MAX        64 /* entries of each array of linux.resources.blockIO */
 #define HOST_FILES_MAX   (GSPEC_CGFILES_MAX + 5 * BLOCK_MAX)
+#define HUGEPAGES_MAX    16 /* entries of linux.resources.hugepageLimits */
 #define CPU_NUMBER_MAX   65535
 #define BLKIO_WEIGHT_MIN 10
 #define BLKIO_WEIGHT_MAX 1000
@@ -37,6 +38,7 @@ static const struct {
 	{"cpu.weight", GUEST | HOST},
 	{"cpu.weight.nice", GUEST | HOST},
 	{"cpuset.", HOST},
+	{"hugetlb.", GUEST | HOST},
 	{"io.", HOST},
 	{"memory.low", GUEST | HOST},
 	{"memory.max", GUEST | HOST},
@@ -50,8 +52,10 @@ struct files {
 	int r; /* first failure */
 };
 
-static unsigned place_of(const char *key)
+static unsigned place_of(const char *key, const char *value)
 {
+	if (!strcmp(key, "io.weight") && !strchr(value, ':')) /* names no device */
+		return GUEST | HOST;
 	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
 		size_t n = strlen(places[i].key);
 
@@ -61,11 +65,10 @@ static unsigned place_of(const char *key)
 	return GUEST;
 }
 
-static void put_str(struct files *f, const char *key, const char *value)
+static void put_in(struct files *f, unsigned where, const char *key, const char *value)
 {
 	const struct gkeyval kv = {.key = key, .value = value};
 	struct resources *res = f->res;
-	unsigned where = place_of(key);
 
 	BUG_ON(res->n_guest == GSPEC_CGFILES_MAX || res->n_host == HOST_FILES_MAX);
 	if (where & GUEST)
@@ -74,21 +77,33 @@ static void put_str(struct files *f, const char *key, const char *value)
 		res->host[res->n_host++] = kv;
 }
 
+static void put_str(struct files *f, const char *key, const char *value)
+{
+	put_in(f, place_of(key, value), key, value);
+}
+
+/* NULL: no memory, noted in f. */
+static const char *keep(struct files *f, const char *s)
+{
+	s = arena_strdup(f->c->arena, s, strlen(s));
+	if (!s)
+		f->r = spec_nomem(f->c);
+	return s;
+}
+
 __attribute__((format(printf, 3, 4))) static void put(
 	struct files *f, const char *key, const char *fmt, ...)
 {
 	char buf[80];
+	const char *s;
 	va_list ap;
-	char *s;
 
 	va_start(ap, fmt);
 	vsnprintf(buf, sizeof(buf), fmt, ap);
 	va_end(ap);
-	s = arena_strdup(f->c->arena, buf, strlen(buf));
+	s = keep(f, buf);
 	if (s)
 		put_str(f, key, s);
-	else
-		f->r = spec_nomem(f->c);
 }
 
 static void put_limit(struct files *f, const char *key, int64_t v)
@@ -103,6 +118,12 @@ uint64_t cpu_weight_of_shares(uint64_t shares)
 {
 	shares = MAX(MIN(shares, (uint64_t)CPU_SHARES_MAX), (uint64_t)CPU_SHARES_MIN);
 	return 1 + ((shares - CPU_SHARES_MIN) * 9999) / (CPU_SHARES_MAX - CPU_SHARES_MIN);
+}
+
+uint64_t io_weight_of_blkio(uint64_t w)
+{
+	w = MAX(MIN(w, (uint64_t)BLKIO_WEIGHT_MAX), (uint64_t)BLKIO_WEIGHT_MIN);
+	return 1 + (w - BLKIO_WEIGHT_MIN) * 9999 / (BLKIO_WEIGHT_MAX - BLKIO_WEIGHT_MIN);
 }
 
 /* The spec's swap is memory plus swap, as in cgroup v1; cgroup v2 counts swap alone. */
@@ -246,6 +267,18 @@ static int parse_block_device(
 	return jget_u64(n, "minor", 0, UINT32_MAX, ret_minor, f->c->err);
 }
 
+/* The guest has no bfq, and no device of the host. */
+static void put_guest_weight(struct files *f, uint64_t weight)
+{
+	char buf[32];
+	const char *s;
+
+	snprintf(buf, sizeof(buf), "%" PRIu64, io_weight_of_blkio(weight));
+	s = keep(f, buf);
+	if (s)
+		put_in(f, GUEST, "io.weight", s);
+}
+
 /* As bfq takes them; whoever writes them knows what to do when the host has another scheduler. */
 static int parse_block_weights(struct files *f, const struct jnode *n)
 {
@@ -259,8 +292,10 @@ static int parse_block_weights(struct files *f, const struct jnode *n)
 	if (weight && weight < BLKIO_WEIGHT_MIN)
 		return jnode_err(n, f->c->err, "weight: expected %u to %u", BLKIO_WEIGHT_MIN,
 			BLKIO_WEIGHT_MAX);
-	if (weight)
+	if (weight) {
 		put(f, "io.bfq.weight", "%" PRIu64, weight);
+		put_guest_weight(f, weight);
+	}
 	if ((r = jopt_array(n, "weightDevice", BLOCK_MAX, &array, &found, f->c->err)) || !found)
 		return r;
 	for (struct jiter it = {0}; jiter_next(&it, &array, &item);) {
@@ -308,6 +343,49 @@ static int parse_block_io(struct files *f, const struct jnode *resources)
 			return r;
 	}
 	return 0;
+}
+
+/* "2MB": what the kernel names its files by. */
+static bool is_page_size(const char *s)
+{
+	size_t n = strspn(s, "0123456789");
+
+	return n && n < 10 && *s != '0' && strchr("KMG", s[n]) && s[n] && !strcmp(s + n + 1, "B");
+}
+
+/* Pages that are in use and, as in runc, pages that are set aside. */
+static int put_hugepages(struct files *f, const struct jnode *n)
+{
+	static const char *const names[] = {"max", "rsvd.max"};
+	const char *size, *key;
+	uint64_t limit;
+	char buf[64];
+	int r = jnode_want_object(n, f->c->err);
+
+	if (r || (r = jget_str(n, "pageSize", 16, &size, f->c->err)) ||
+		(r = jget_u64(n, "limit", 0, UINT64_MAX, &limit, f->c->err)))
+		return r;
+	if (!is_page_size(size))
+		return jnode_err(
+			n, f->c->err, "pageSize: expected a size such as 2MB, got '%s'", size);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		snprintf(buf, sizeof(buf), "hugetlb.%s.%s", size, names[i]);
+		key = keep(f, buf);
+		if (key)
+			put(f, key, "%" PRIu64, limit);
+	}
+	return 0;
+}
+
+static int parse_hugepages(struct files *f, const struct jnode *resources)
+{
+	struct jnode array, item;
+	bool found;
+	int r = jopt_array(resources, "hugepageLimits", HUGEPAGES_MAX, &array, &found, f->c->err);
+
+	for (struct jiter it = {0}; !r && found && jiter_next(&it, &array, &item);)
+		r = put_hugepages(f, &item);
+	return r;
 }
 
 static int parse_access(struct spec_ctx *c, const struct jnode *n, const char *s, uint32_t *ret)
@@ -476,7 +554,8 @@ int resources_parse(struct spec_ctx *c, const struct jnode *n, struct resources 
 	if (!ret->guest || !ret->host)
 		return spec_nomem(c);
 	if ((r = parse_memory(&f, n)) || (r = parse_cpu(&f, n)) || (r = parse_pids(&f, n)) ||
-		(r = parse_block_io(&f, n)) || (r = parse_unified(&f, n)))
+		(r = parse_block_io(&f, n)) || (r = parse_hugepages(&f, n)) ||
+		(r = parse_unified(&f, n)))
 		return r;
 	sum_up(ret);
 	return f.r;

@@ -2,8 +2,8 @@
 /*
  * linux.resources -> files of cgroup v2, for the container's group in the guest and for the
  * sandbox's on the host, and the guest's device program. What counts memory and processor time
- * stands on both sides; pids, huge pages and the like are the guest's; CPU and memory node numbers
- * and block devices are the host's.
+ * stands on both sides, as do huge pages and the weight of block I/O; pids and the like are the
+ * guest's; CPU and memory node numbers and block devices are the host's.
  */
 #ifndef OCI_RESOURCES_H
 #define OCI_RESOURCES_H
@@ -35,5 +35,8 @@ uint32_t cpu_list_count(const char *list);
 
 /* cgroup v1 cpu.shares to cgroup v2 cpu.weight. shares > 0. */
 uint64_t cpu_weight_of_shares(uint64_t shares);
+
+/* blkio.weight's scale (10 to 1000) to io.weight's (1 to 10000), as runc converts it. */
+uint64_t io_weight_of_blkio(uint64_t weight);
 
 #endif

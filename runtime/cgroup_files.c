@@ -11,6 +11,7 @@
 
 #include "lib/base.h"
 #include "lib/cleanup.h"
+#include "oci/resources.h"
 
 #define VALUE_MAX 4096 /* kernfs takes one page */
 
@@ -48,12 +49,6 @@ int cgroup_get(int dir, const char *file, char *buf, size_t cap)
 	return 0;
 }
 
-uint64_t cgroup_io_weight(uint64_t w)
-{
-	w = MAX(MIN(w, (uint64_t)1000), (uint64_t)10);
-	return 1 + (w - 10) * 9999 / 990;
-}
-
 uint64_t cgroup_shares_of_weight(uint64_t w)
 {
 	w = MAX(MIN(w, (uint64_t)10000), (uint64_t)1);
@@ -76,11 +71,17 @@ static bool is_default(const char *value)
 	return !strncmp(value, "max", 3) || !strcmp(value, "0") || !strcmp(value, "-1");
 }
 
+static bool is_hugetlb(const char *file)
+{
+	return !strncmp(file, "hugetlb.", 8);
+}
+
 static int put_at(struct write *w, const struct cgroup_dir *d, const char *file, const char *value)
 {
 	int r = cgroup_put(d->fd, file, value);
 
-	if (r == -ENOENT && is_default(value))
+	/* The VMM has no huge pages: that limit holds in the guest. */
+	if (r == -ENOENT && (is_default(value) || is_hugetlb(file)))
 		return 0;
 	return r < 0 ? failed(w, r, d, file, value) : 0;
 }
@@ -114,7 +115,7 @@ static int put_weight(struct write *w, const struct cgroup_dir *d, const char *v
 		return r < 0 ? failed(w, r, d, "io.bfq.weight", value) : 0;
 	number = number ? number + 1 : value;
 	snprintf(text, sizeof(text), "%.*s%" PRIu64, (int)MIN(number - value, 40),
-		number == value ? "" : value, cgroup_io_weight(strtoull(number, NULL, 10)));
+		number == value ? "" : value, io_weight_of_blkio(strtoull(number, NULL, 10)));
 	return put_at(w, d, "io.weight", text);
 }
 
@@ -271,6 +272,8 @@ static int write_v1(struct write *w, const struct gkeyval *kv)
 			strchr(value, ' ') ? "blkio.bfq.weight_device" : "blkio.bfq.weight", value);
 	if (!strcmp(kv->key, "io.max"))
 		return put_throttle(w, value);
+	if (is_hugetlb(kv->key))
+		return 0;
 	return err_plain(w->err, EOPNOTSUPP, "cannot set %s: the host has cgroup v1", kv->key);
 }
 

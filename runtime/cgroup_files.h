@@ -14,8 +14,7 @@ int cgroup_put(int dir, const char *file, const char *value);
 /* The beginning of a file, NUL-terminated; -errno. */
 int cgroup_get(int dir, const char *file, char *buf, size_t cap);
 
-/* blkio.weight to io.weight, 10..1000 onto 1..10000; cpu.weight to cpu.shares. */
-uint64_t cgroup_io_weight(uint64_t blkio_weight);
+/* cpu.weight to cpu.shares. */
 uint64_t cgroup_shares_of_weight(uint64_t weight);
 
 #endif

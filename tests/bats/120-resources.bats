@@ -173,6 +173,29 @@ fill() {
 	losetup -d "$loop"
 }
 
+@test "huge pages and the weight of block I/O are in both groups, and follow an update" {
+	new_bundle sleep 1000
+	edit '.linux.cgroupsPath = "/coracle-test/box" | .linux.resources += {blockIO: {weight: 750},
+		hugepageLimits: [{pageSize: "2MB", limit: 4194304}]}'
+	create_box
+	box=$cg/coracle-test/box
+	[[ $(cat $box/hugetlb.2MB.max) == 4194304 && $(cat $box/hugetlb.2MB.rsvd.max) == 4194304 ]]
+	coracle start "$id"
+	inside() { coracle exec "$id" sh -c 'cd /sys/fs/cgroup && cat io.weight hugetlb.2MB.max hugetlb.2MB.rsvd.max'; }
+	inside | diff - <(printf 'default 7475\n4194304\n4194304\n')
+	coracle update -r - "$id" <<<'{"blockIO": {"weight": 1000}, "hugepageLimits": [{"pageSize": "2MB", "limit": 2097152}]}'
+	inside | diff - <(printf 'default 10000\n2097152\n2097152\n')
+	[[ $(cat $box/hugetlb.2MB.max) == 2097152 ]]
+	coracle delete --force "$id"
+	rmdir $cg/coracle-test
+	# a page size that no guest has
+	edit '.linux.resources.hugepageLimits[0].pageSize = "3MB"'
+	run_container
+	fails 1 "hugetlb.3MB.max"
+	left_nothing
+	[[ ! -e $cg/coracle-test ]]
+}
+
 @test "delete --force removes the group of a VMM that was killed, and what is below it" {
 	new_bundle sleep 1000
 	edit '.linux.cgroupsPath = "/killed"'

@@ -61,6 +61,7 @@ static const char full_config[] =
 	"\"cpu\":{\"shares\":1024,\"quota\":50000,\"burst\":1000,\"period\":100000,\"cpus\":\"0-"
 	"1\","
 	"\"mems\":\"0\",\"idle\":0},"
+	"\"hugepageLimits\":[{\"pageSize\":\"2MB\",\"limit\":2097152}],"
 	"\"blockIO\":{\"weight\":500,\"weightDevice\":[{\"major\":8,\"minor\":0,\"weight\":600}],"
 	"\"throttleReadBpsDevice\":[{\"major\":8,\"minor\":0,\"rate\":1}],"
 	"\"throttleWriteBpsDevice\":[{\"major\":8,\"minor\":0,\"rate\":2}],"

@@ -66,9 +66,6 @@ static void test_own(void)
 
 static void test_values(void)
 {
-	eq_int((intmax_t)cgroup_io_weight(10), 1, "the least io weight");
-	eq_int((intmax_t)cgroup_io_weight(1000), 10000, "the most");
-	eq_int((intmax_t)cgroup_io_weight(0), 1, "less");
 	eq_int((intmax_t)cgroup_shares_of_weight(1), 2, "the least shares");
 	eq_int((intmax_t)cgroup_shares_of_weight(10000), 262144, "the most");
 	ok(vm_size_host_memory(64 << 20) > 64 << 20, "the host's limit is above the VM's memory");
@@ -78,16 +75,15 @@ static void test_values(void)
 static void test_write(void)
 {
 	char dir[] = "/tmp/test_cgroup.XXXXXX", path[64], buf[256];
-	static const char *const names[] = {
-		"memory.max", "memory.low", "cpu.max", "io.weight", "io.max", "cpuset.cpus"};
+	static const char *const names[] = {"memory.max", "memory.low", "cpu.max", "io.weight",
+		"io.max", "cpuset.cpus", "hugetlb.2MB.max"};
 	const struct gkeyval files[] = {
-		{"memory.max", "1000"},
-		{"memory.low", "10"},
-		{"memory.swap.max", "max"}, /* not there, and not needed */
-		{"cpu.max", "max 100000"},
-		{"io.bfq.weight", "500"}, /* not there: io.weight */
-		{"io.max", "8:0 rbps=1\n8:16 rbps=2"},
-		{"cpuset.cpus", "0-1"},
+		{"memory.max", "1000"}, {"memory.low", "10"},
+		{"memory.swap.max", "max"},                          /* not there, and not needed */
+		{"cpu.max", "max 100000"}, {"io.bfq.weight", "500"}, /* not there: io.weight */
+		{"io.max", "8:0 rbps=1\n8:16 rbps=2"}, {"cpuset.cpus", "0-1"},
+		{"hugetlb.2MB.max", "2097152"},
+		{"hugetlb.2MB.rsvd.max", "2097152"}, /* not there: the guest's is enough */
 	};
 	const struct gkeyval missing = {"cpu.weight", "77"}, weight = {"io.bfq.weight", "8:0 10"};
 	const struct gkeyval unlimited = {"memory.max", "max"};
@@ -111,6 +107,8 @@ static void test_write(void)
 	eq_str(buf, "4950", "io.weight");
 	cgroup_get(cg.dir[0].fd, "io.max", buf, sizeof(buf));
 	eq_str(buf, "8:16 rbps=2", "line by line");
+	cgroup_get(cg.dir[0].fd, "hugetlb.2MB.max", buf, sizeof(buf));
+	eq_str(buf, "2097152", "huge pages");
 	cgroup_write(&cg, &weight, 1, 0, &err);
 	cgroup_get(cg.dir[0].fd, "io.weight", buf, sizeof(buf));
 	eq_str(buf, "8:0 1", "a device's weight");

@@ -101,8 +101,7 @@ static void test_wrong(void)
 	has_str(JSON("{\"memory\":7}"), "memory");
 	has_str(JSON("{\"memory\":{\"limit\":\"7\"}}"), "memory.limit: expected an integer");
 	has_str(JSON("{\"memory\":{\"limit\":1,\"limit\":2}}"), "duplicate");
-	has_str(JSON("{\"hugepageLimits\":[{\"pageSize\":\"2MB\",\"limit\":1}]}"),
-		"hugepageLimits");
+	has_str(JSON("{\"rdma\":{\"mlx5_0\":{\"hcaHandles\":1}}}"), "rdma");
 }
 
 static void test_json(void)
@@ -121,6 +120,8 @@ static void test_json(void)
 		"pids.max=5;", "other devices");
 	ok(strstr(warnings, "devices: not changed"), "are warned of");
 	eq_str(JSON("{\"unified\":{\"memory.high\":\"7\"}}"), "memory.high=7;", "unified");
+	has_str(JSON("{\"hugepageLimits\":[{\"pageSize\":\"2MB\",\"limit\":1}]}"),
+		"hugetlb.2MB.max=1;hugetlb.2MB.rsvd.max=1;");
 	has_str(JSON("{\"memory\":{\"limit\":4194304}}"), "is below limit");
 }
 
