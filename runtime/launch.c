@@ -51,6 +51,12 @@ static int check_options(const struct launch *l, const struct global *g, struct 
 	return 0;
 }
 
+static bool has_create_hooks(const struct hooks *h)
+{
+	return h->list[HOOK_PRESTART].n || h->list[HOOK_CREATE_RUNTIME].n ||
+	       h->list[HOOK_CREATE_CONTAINER].n;
+}
+
 /* Forks the VMM's process. The state is on disk before the child can be anything to clean up. */
 static int spawn(struct launch *l, struct vm_config *cfg, const struct container_spec *spec,
 	struct container *c, struct err *err)
@@ -75,6 +81,7 @@ static int spawn(struct launch *l, struct vm_config *cfg, const struct container
 	turn_fd = turns[1];
 	l->turn_fd = turns[0];
 	sandbox = (struct sandbox){.spec = spec,
+		.rootfs = has_create_hooks(&spec->hooks) ? c->state.rootfs : NULL,
 		.dir_fd = c->dir_fd,
 		.netns_fd = netns_fd,
 		.vmm_fd = vmm_fd,

@@ -107,9 +107,10 @@ static int make_share(struct vm_config *cfg, struct share *share, struct err *er
 	return share_mount(share, fd, &cfg->fd[VM_FD_SHARE], err);
 }
 
-static int prepare(struct vm_config *cfg, const struct sandbox *s, struct err *err)
+/* The share goes with the process. */
+static int prepare(
+	struct vm_config *cfg, const struct sandbox *s, struct share *share, struct err *err)
 {
-	struct share share = {0}; /* goes with the process */
 	int r = become_session(s->parent, err);
 
 	if (r >= 0 && s->has_terminal)
@@ -117,11 +118,11 @@ static int prepare(struct vm_config *cfg, const struct sandbox *s, struct err *e
 	if (r >= 0)
 		r = cgroup_enter(s->cgroup, err);
 	if (r >= 0)
-		r = share_clone(&share, s->spec, err);
+		r = share_clone(share, s->spec, s->rootfs, err);
 	if (r >= 0)
 		r = enter_namespaces(s->dir_fd, s->netns_fd, err);
 	if (r >= 0)
-		r = make_share(cfg, &share, err);
+		r = make_share(cfg, share, err);
 	return r < 0 ? r : pass_config(cfg, err);
 }
 
@@ -142,14 +143,19 @@ int sandbox_go(int turn_fd, struct err *err)
 
 /* Its turn to wait: the parent runs hooks that find the namespaces by the pid, and the share tree by
  * the working directory. */
-static int take_turns(const struct vm_config *cfg, int turn_fd, struct err *err)
+static int take_turns(
+	const struct vm_config *cfg, int turn_fd, struct share *share, struct err *err)
 {
 	char go;
+	int r;
 
 	if (fchdir(cfg->fd[VM_FD_SHARE]) < 0)
 		return err_set(err, errno, "cannot enter the share tree");
 	if (send(turn_fd, "", 1, MSG_NOSIGNAL) != 1 || read_full(turn_fd, &go, 1) < 0)
 		_exit(1); /* the command gave up: nobody listens */
+	r = share_settle(share, cfg->fd[VM_FD_SHARE], err);
+	if (r < 0)
+		return r;
 	if (chdir("/") < 0)
 		return err_set(err, errno, "cannot leave the share tree");
 	return 0;
@@ -173,10 +179,12 @@ static int cover_root(const struct vm_config *cfg, struct err *err)
 _Noreturn void sandbox_exec(struct vm_config *cfg, const struct sandbox *s)
 {
 	struct err err = ERR_INIT;
-	int fd = prepare(cfg, s, &err);
+	struct share share = {.peer_fd = -1};
+	int fd = prepare(cfg, s, &share, &err);
 	struct vmm_report rep = {.version = CTL_VERSION, .type = VMM_FAILED};
 
-	if (fd >= 0 && take_turns(cfg, s->turn_fd, &err) == 0 && cover_root(cfg, &err) == 0) {
+	if (fd >= 0 && take_turns(cfg, s->turn_fd, &share, &err) == 0 &&
+		cover_root(cfg, &err) == 0) {
 		char num[16];
 		char *argv[] = {"coracle-vmm", "--config-fd", num, cfg->id, NULL};
 		char *envp[] = {NULL}; /* the caller's environment is none of the VMM's business */

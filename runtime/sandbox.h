@@ -15,6 +15,8 @@ int sandbox_open_netns(const struct container_spec *spec, int *ret_fd, struct er
 
 struct sandbox {
 	const struct container_spec *spec;
+	const char
+		*rootfs; /* where hooks find the root file system, absolute; NULL: there are none */
 	int dir_fd; /* the container's state directory: CONTAINER_SHARE in it is the mount point */
 	int netns_fd;      /* network namespace to enter; -1: a new one */
 	int vmm_fd;        /* coracle-vmm */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "lib/cleanup.h"
 #include "lib/path.h"
@@ -130,36 +131,70 @@ static int map_ids(int clone, const struct spec_share *s, struct err *err)
 	return idmap_mount(clone, &m, s->idmap_recursive, err);
 }
 
-static int clone_entry(const struct share_entry *e, struct err *err)
+static int clone_tree(int fd, const struct share_entry *e, struct err *err)
 {
-	unsigned rec = e->recursive ? AT_RECURSIVE : 0;
-	struct mount_attr attr = {
+	int clone = open_tree(fd, "",
+		AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC |
+			(e->recursive ? AT_RECURSIVE : 0));
+
+	return clone < 0 ? err_set(err, errno, "cannot bind '%s'", e->source) : clone;
+}
+
+static int set_attributes(
+	int clone, const struct share_entry *e, const struct mount_attr *attr, struct err *err)
+{
+	struct mount_attr copy = *attr;
+
+	if (mount_setattr(clone, "", AT_EMPTY_PATH | (e->recursive ? AT_RECURSIVE : 0), &copy,
+		    sizeof(copy)) < 0)
+		return err_set(err, errno, "cannot set the mount attributes of '%s'", e->source);
+	return 0;
+}
+
+/* propagation: MS_PRIVATE, or 0 for what it has. */
+static int clone_entry(int fd, const struct share_entry *e, uint64_t propagation, struct err *err)
+{
+	const struct mount_attr attr = {
 		.attr_set = SHARE_ATTRS | (e->readonly ? MOUNT_ATTR_RDONLY : 0),
 		.attr_clr = e->writable ? MOUNT_ATTR_RDONLY : 0,
-		.propagation = MS_PRIVATE,
+		.propagation = propagation,
 	};
-	autofd int clone = open_tree(
-		e->source_fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | rec);
+	autofd int clone = clone_tree(fd, e, err);
 
-	if (clone < 0)
-		return err_set(err, errno, "cannot bind '%s'", e->source);
-	if (mount_setattr(clone, "", AT_EMPTY_PATH | rec, &attr, sizeof(attr)) < 0)
-		return err_set(err, errno, "cannot set the mount attributes of '%s'", e->source);
+	if (clone < 0 || set_attributes(clone, e, &attr, err) < 0)
+		return -err->errnum;
 	if (e->idmapped && map_ids(clone, e->idmapped, err) < 0)
 		return err_wrap(err, "cannot id-map '%s'", e->source);
 	return take_fd(&clone);
 }
 
-int share_clone(struct share *s, const struct container_spec *spec, struct err *err)
+/* A peer of none of the host's mounts: private first, then shared anew. */
+static int clone_peer(const struct share_entry *e, struct err *err)
+{
+	const struct mount_attr private = {.propagation = MS_PRIVATE},
+				shared = {.propagation = MS_SHARED};
+	autofd int clone = clone_tree(e->source_fd, e, err);
+
+	if (clone < 0 || set_attributes(clone, e, &private, err) < 0 ||
+		set_attributes(clone, e, &shared, err) < 0)
+		return -err->errnum;
+	return take_fd(&clone);
+}
+
+int share_clone(
+	struct share *s, const struct container_spec *spec, const char *rootfs, struct err *err)
 {
 	s->spec = spec;
 	s->n = 0;
+	s->rootfs = rootfs;
+	s->peer_fd = -1;
 	s->clone = calloc((size_t)spec->n_shares + 1, sizeof(*s->clone));
 	if (!s->clone)
 		return err_set(err, ENOMEM, "cannot bind the mounts");
 	for (uint32_t i = 0; i <= spec->n_shares; i++) {
 		struct share_entry e = entry_of(spec, i);
-		int fd = clone_entry(&e, err);
+		int fd = i == 0 && rootfs ? clone_peer(&e, err)
+					  : clone_entry(e.source_fd, &e, MS_PRIVATE, err);
 
 		if (fd < 0)
 			return fd;
@@ -173,7 +208,39 @@ void share_release(struct share *s)
 	for (uint32_t i = 0; i < s->n; i++)
 		close(s->clone[i]);
 	free(s->clone);
-	*s = (struct share){0};
+	close_fd(&s->peer_fd);
+	*s = (struct share){.peer_fd = -1};
+}
+
+static bool same_file(int a, int b)
+{
+	struct stat sa, sb;
+
+	return fstat(a, &sa) == 0 && fstat(b, &sb) == 0 && sa.st_dev == sb.st_dev &&
+	       sa.st_ino == sb.st_ino;
+}
+
+/* Mounts the peer over the root file system's own place, and makes the share tree's clone of it: a mount that
+ * a hook makes there is made here, too. */
+static int mount_peer(struct share *s, struct err *err)
+{
+	struct share_entry e = entry_of(s->spec, 0);
+	autofd int place = open(s->rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int fd;
+
+	if (place < 0)
+		return err_set(err, errno, "cannot open '%s'", s->rootfs);
+	if (!same_file(place, e.source_fd))
+		return err_plain(err, ESTALE, "'%s' is another directory now", s->rootfs);
+	if (move_mount(s->clone[0], "", place, "",
+		    MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+		return err_set(err, errno, "cannot show hooks the root file system");
+	fd = clone_entry(s->clone[0], &e, 0, err);
+	if (fd < 0)
+		return fd;
+	s->peer_fd = s->clone[0];
+	s->clone[0] = fd;
+	return 0;
 }
 
 static int attach_entry(int tree, const struct share_entry *e, int clone, struct err *err)
@@ -192,6 +259,12 @@ int share_mount(struct share *s, int mount_point_fd, int *ret_fd, struct err *er
 
 	if (tree < 0)
 		return tree;
+	if (s->rootfs) {
+		int r = mount_peer(s, err);
+
+		if (r < 0)
+			return r;
+	}
 	for (uint32_t i = 0; i < s->n; i++) {
 		struct share_entry e = entry_of(s->spec, i);
 		int r = attach_entry(tree, &e, s->clone[i], err);
@@ -202,5 +275,20 @@ int share_mount(struct share *s, int mount_point_fd, int *ret_fd, struct err *er
 	if (mount_setattr(tree, "", AT_EMPTY_PATH, &ro, sizeof(ro)) < 0)
 		return err_set(err, errno, "cannot make the share tree read-only");
 	*ret_fd = take_fd(&tree);
+	return 0;
+}
+
+int share_settle(struct share *s, int tree_fd, struct err *err)
+{
+	struct mount_attr private = {.propagation = MS_PRIVATE};
+
+	if (s->peer_fd < 0)
+		return 0;
+	/* first: what hangs below the peer is to stay in the tree */
+	if (mount_setattr(tree_fd, SPEC_SHARE_ROOT, AT_RECURSIVE, &private, sizeof(private)) < 0)
+		return err_set(err, errno, "cannot make the root file system's mount private");
+	if (fchdir(s->peer_fd) < 0 || umount2(".", MNT_DETACH) < 0)
+		return err_set(err, errno, "cannot take the root file system's peer away");
+	close_fd(&s->peer_fd);
 	return 0;
 }

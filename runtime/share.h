@@ -21,14 +21,21 @@ struct share {
 	const struct container_spec *spec; /* borrowed */
 	int *clone; /* detached mounts: the root file system, then the bind mounts in order */
 	uint32_t n;
+	const char *rootfs; /* borrowed; see share_clone() */
+	int peer_fd;        /* the mount there, from share_mount() to share_settle(); else -1 */
 };
 
 /* Clones the mounts, in the mount namespace that the sources were opened in (spec_open_sources): a
- * mount of another namespace cannot be cloned. Release also after a failure. */
-int share_clone(struct share *s, const struct container_spec *spec, struct err *err);
+ * mount of another namespace cannot be cloned. Release also after a failure.
+ * rootfs: the root file system's path, absolute, when hooks are to mount something below it, which then is in
+ * the share tree as well; else NULL. */
+int share_clone(
+	struct share *s, const struct container_spec *spec, const char *rootfs, struct err *err);
 /* Mounts the tree on mount_point_fd, in the calling process's own, newer mount namespace. *ret_fd:
  * O_PATH, its root, CLOEXEC. */
 int share_mount(struct share *s, int mount_point_fd, int *ret_fd, struct err *err);
+/* Behind the hooks: what is mounted from now on stays out of the tree. Moves the working directory. */
+int share_settle(struct share *s, int tree_fd, struct err *err);
 void share_release(struct share *s);
 
 #endif

@@ -116,6 +116,21 @@ in_background() { "$@" >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err" </dev/
 	grep -F "sh -c env" "$log.args"
 }
 
+@test "what create hooks mount below the root file system is in the container, and not on the host" {
+	prepare sh -c 'cat /etc/from-runtime /etc/from-container /etc/from-cwd; rm /etc/from-*'
+	own_rootfs
+	for name in runtime container cwd; do echo $name >"$bundle/$name" && touch "$bundle/rootfs/etc/from-$name"; done
+	add_hook createRuntime "nsenter -m -t \$(jq .pid) mount --bind $bundle/runtime $bundle/rootfs/etc/from-runtime"
+	add_hook createContainer "mount --bind $bundle/container $bundle/rootfs/etc/from-container"
+	add_hook createContainer "mount --bind $bundle/cwd ./etc/from-cwd"
+	run_container
+	echo "status $status: $output $stderr"
+	[[ $status == 1 && $output == $'runtime\ncontainer\ncwd' ]] # a mount point cannot be removed
+	[[ $(cat "$bundle/rootfs"/etc/from-*) == "" ]]
+	run grep -F "$bundle" /proc/self/mountinfo
+	[[ $output != */etc/from-* ]]
+}
+
 @test "startContainer hooks run in the guest, as the container's user, before its program" {
 	prepare sh -c 'cat /tmp/log'
 	own_rootfs

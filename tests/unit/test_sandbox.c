@@ -67,6 +67,7 @@ static void look_around(const struct vm_config *cfg, char **envp, char *buf, siz
 {
 	struct stat st;
 	sigset_t set;
+	bool hooked;
 	char cwd[64];
 	int sig = 0;
 
@@ -76,7 +77,8 @@ static void look_around(const struct vm_config *cfg, char **envp, char *buf, siz
 		if (!(cond))                                           \
 			strncat(buf, word " ", cap - strlen(buf) - 1); \
 	} while (0)
-	want(cfg->magic == VM_CONFIG_MAGIC && !strcmp(cfg->id, "box"), "config");
+	hooked = !strcmp(cfg->id, "hooked");
+	want(cfg->magic == VM_CONFIG_MAGIC && (hooked || !strcmp(cfg->id, "box")), "config");
 	want(cfg->timeline.ns[TL_NAMESPACES], "timeline");
 	want(!envp[0], "environment");
 	want(getsid(0) == getpid(), "session");
@@ -87,6 +89,9 @@ static void look_around(const struct vm_config *cfg, char **envp, char *buf, siz
 	want(!same_ns("mnt") && !same_ns("ipc") && !same_ns("uts") && !same_ns("net"),
 		"namespaces");
 	want(fstatat(cfg->fd[VM_FD_SHARE], "rootfs/inside", &st, 0) == 0, "share");
+	want(fstatat(cfg->fd[VM_FD_SHARE], "rootfs/inside/of-the-hook", &st, 0) ==
+			(hooked ? 0 : -1),
+		"hook's mount");
 	want(fcntl(3000, F_GETFD) < 0, "leak");
 #undef want
 }
@@ -102,11 +107,34 @@ static int fake_vmm(int config_fd, char **envp)
 	return write_full(cfg.fd[VM_FD_REPORT], &rep, sizeof(rep)) < 0 ? 3 : 0;
 }
 
+/* As `nsenter -m -t PID mount` in a hook. */
+static void mount_in(pid_t pid, const char *dir)
+{
+	char path[64];
+	int status;
+	pid_t hook = fork();
+
+	if (hook == 0) {
+		autofd int ns = -1;
+
+		snprintf(path, sizeof(path), "/proc/%d/ns/mnt", pid);
+		ns = open(path, O_RDONLY | O_CLOEXEC);
+		if (setns(ns, CLONE_NEWNS) < 0 || mount("tmpfs", dir, "tmpfs", 0, NULL) < 0 ||
+			chdir(dir) < 0)
+			_exit(1);
+		_exit(mknod("of-the-hook", S_IFREG | 0600, 0) < 0);
+	}
+	BUG_ON(waitpid(hook, &status, 0) != hook);
+	eq_int(status, 0, "a hook mounts below the root file system");
+}
+
+static bool with_hook; /* of run() */
+
 /* Runs a sandbox and gives its report. */
 static struct vmm_report run(
 	const struct container_spec *spec, int netns_fd, int vmm_fd, pid_t parent)
 {
-	struct vm_config cfg = {.magic = VM_CONFIG_MAGIC, .id = "box"};
+	struct vm_config cfg = {.magic = VM_CONFIG_MAGIC};
 	struct vmm_report rep = {.type = 0};
 	autofd int dir = open(in_dir("state"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	const struct cgroup none = {0};
@@ -115,6 +143,7 @@ static struct vmm_report run(
 
 	BUG_ON(dir < 0 || pipe2(fd, O_CLOEXEC) < 0);
 	BUG_ON(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, turns) < 0);
+	snprintf(cfg.id, sizeof(cfg.id), with_hook ? "hooked" : "box");
 	for (unsigned i = 0; i < VM_FDS; i++)
 		cfg.fd[i] = -1;
 	cfg.fd[VM_FD_REPORT] = fd[1];
@@ -123,6 +152,7 @@ static struct vmm_report run(
 	pid = fork();
 	if (pid == 0) {
 		struct sandbox s = {.spec = spec,
+			.rootfs = with_hook ? in_dir("rootfs") : NULL,
 			.dir_fd = dir,
 			.netns_fd = netns_fd,
 			.vmm_fd = vmm_fd,
@@ -140,6 +170,8 @@ static struct vmm_report run(
 		snprintf(cwd, sizeof(cwd), "/proc/%d/cwd", pid);
 		snprintf(rootfs, sizeof(rootfs), "%s/" SPEC_SHARE_ROOT, cwd);
 		ok(access(rootfs, F_OK) == 0, "it waits in the share tree");
+		if (with_hook)
+			mount_in(pid, in_dir("rootfs/inside"));
 		sandbox_go(turns[0], &err);
 	}
 	eq_str(err.msg, "", "its turn");
@@ -178,6 +210,11 @@ static void test_exec(void)
 	rep = run(&spec, -1, self, 0);
 	eq_int(rep.type, VMM_READY, "a VMM");
 	eq_str(rep.text, "", "finds everything as it should be");
+	with_hook = true;
+	rep = run(&spec, -1, self, 0);
+	eq_int(rep.type, VMM_READY, "a VMM, behind a hook");
+	eq_str(rep.text, "", "finds everything as it should be, and what the hook has mounted");
+	ok(access(in_dir("rootfs/inside/of-the-hook"), F_OK) < 0, "which is not there outside");
 	close(spec.root_fd);
 }
 

@@ -188,6 +188,7 @@ static void check_tree(int tree)
 
 	eq_int(make_at(tree, "new"), -EROFS, "the tree itself is read-only");
 	eq_int(make_at(tree, "rootfs/new"), -EROFS, "so is the root file system");
+	unlinkat(tree, "m0/new", 0); /* of the check before */
 	eq_int(make_at(tree, "m0/new"), 0, "a writable mount takes a file");
 	eq_int(make_at(tree, "m1/new2"), -EROFS, "a read-only one does not");
 	ok(fstatat(tree, "m2", &st, 0) == 0 && S_ISREG(st.st_mode), "a file is a file");
@@ -211,12 +212,12 @@ static int check_share(void)
 	int fd = take_fd(&shares[1].fd);
 
 	err = (struct err)ERR_INIT;
-	ok(share_clone(&share, &spec, &err) < 0, "a source that is not open");
+	ok(share_clone(&share, &spec, NULL, &err) < 0, "a source that is not open");
 	has_str(err.msg, "cannot bind 'src'");
 	share_release(&share);
 	shares[1].fd = fd;
 	err = (struct err)ERR_INIT;
-	if (!ok(share_clone(&share, &spec, &err) == 0, "cloned: %s", err.msg))
+	if (!ok(share_clone(&share, &spec, NULL, &err) == 0, "cloned: %s", err.msg))
 		return 1;
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
 		return 1;
@@ -228,6 +229,100 @@ static int check_share(void)
 	share_release(&share);
 	share_release(&share);
 	return tap_failures != 0;
+}
+
+static int mount_tmpfs_at(const char *path)
+{
+	return mount("tmpfs", path, "tmpfs", 0, NULL) < 0 ? -errno : 0;
+}
+
+static int check_moved(void)
+{
+	struct container_spec spec = share_spec();
+	autofd int tree = -1, mount_point = -1;
+	struct share share;
+
+	err = (struct err)ERR_INIT;
+	if (!ok(share_clone(&share, &spec, in_dir("src"), &err) == 0, "cloned: %s", err.msg) ||
+		unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
+		return 1;
+	mount_point = open(in_dir("mnt"), O_PATH | O_DIRECTORY | O_CLOEXEC);
+	eq_int(share_mount(&share, mount_point, &tree, &err), -ESTALE, "another directory there");
+	has_str(err.msg, "is another directory now");
+	share_release(&share);
+	return tap_failures != 0;
+}
+
+/* What hooks mount below the root file system's own path is in the tree, until it is settled; and nothing of it
+ * where the mounts came from. */
+static int check_hooks_mounts(void)
+{
+	struct container_spec spec = share_spec();
+	autofd int tree = -1, mount_point = -1;
+	struct share share;
+	struct statvfs vfs;
+	struct stat st;
+
+	err = (struct err)ERR_INIT;
+	if (!ok(share_clone(&share, &spec, in_dir("rootfs"), &err) == 0, "cloned: %s", err.msg) ||
+		unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
+		return 1;
+	mount_point = open(in_dir("mnt"), O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (!ok(share_mount(&share, mount_point, &tree, &err) == 0, "mounted: %s", err.msg))
+		return 1;
+	check_tree(tree);
+	ok(statvfs(in_dir("rootfs"), &vfs) == 0 && !(vfs.f_flag & (ST_NOEXEC | ST_RDONLY)),
+		"what hooks see is as the root file system was");
+	eq_int(mount_tmpfs_at(in_dir("rootfs/there")), 0, "a hook mounts below it");
+	make_file("rootfs/there/of-the-hook");
+	ok(fstatat(tree, "rootfs/there/of-the-hook", &st, 0) == 0, "which is in the tree");
+	ok(share_settle(&share, tree, &err) == 0, "settled: %s", err.msg);
+	ok(fstatat(tree, "rootfs/there/of-the-hook", &st, 0) == 0, "it stays there");
+	ok(kind("rootfs/there/of-the-hook") == '-', "and is gone from where it was made");
+	eq_int(mount_tmpfs_at(in_dir("rootfs/deep")), 0, "a later mount");
+	ok(fstatat(tree, "rootfs/deep/er", &st, 0) == 0, "is not in the tree");
+	ok(share_settle(&share, tree, &err) == 0, "settled once");
+	share_release(&share);
+	return tap_failures != 0;
+}
+
+/* In a mount namespace where everything is shared, as on a host with systemd; whose mounts stay what they are. */
+static int run_shared(int (*check)(void))
+{
+	int status;
+	pid_t pid;
+
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0 ||
+		mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL) < 0 ||
+		mount_tmpfs_at(in_dir("src/sub")) < 0)
+		return 77;
+	make_dir("src/sub/inner");
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0)
+		_exit(check());
+	BUG_ON(waitpid(pid, &status, 0) != pid);
+	if (kind("rootfs/there/of-the-hook") != '-')
+		return 2;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
+static void test_peer(int (*check)(void), unsigned tests, const char *what)
+{
+	int status;
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0)
+		_exit(run_shared(check));
+	BUG_ON(waitpid(pid, &status, 0) != pid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+		skip("needs the right to mount");
+		return;
+	}
+	tap_count += tests;
+	ok(status == 0, "%s", what);
 }
 
 static void test_share(void)
@@ -286,5 +381,7 @@ int main(void)
 	test_points_refused();
 	test_tmpfs_mode();
 	test_share();
+	test_peer(check_moved, 3, "a root file system that is elsewhere now");
+	test_peer(check_hooks_mounts, 22, "mounts made by hooks");
 	return tap_done();
 }
