@@ -17,7 +17,8 @@ int cgroup_make(int base, const struct gspec *spec, int *ret_group, struct err *
  * user's program and not the making of /dev. */
 int cgroup_attach_devices(int group, const struct gspec *spec, struct err *err);
 
-/* Writes one file of the group; its name is one name, not a hidden one. */
+/* Writes one file of the group; its name is one name, not a hidden one. A limit of huge pages of a size that
+ * this machine has not is met. */
 int cgroup_put(int group, const struct gkeyval *kv, struct err *err);
 
 /* Calls fn for every process of the group and of those below it, as init numbers them, until it

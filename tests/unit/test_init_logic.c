@@ -111,6 +111,31 @@ static void test_keys(void)
 	eq_str(small, "+cpu", "only whole names fit");
 }
 
+static int put_file(int dir, const char *name, const char *value)
+{
+	const struct gkeyval kv = {.key = name, .value = value};
+	struct err err = ERR_INIT;
+
+	return cgroup_put(dir, &kv, &err);
+}
+
+/* In a directory of plain files. */
+static void test_cgroup_put(void)
+{
+	char dir[] = "/tmp/test_init_logic.XXXXXX";
+	autofd int fd = -1;
+
+	BUG_ON(!mkdtemp(dir));
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	eq_int(put_file(fd, "hugetlb.1GB.max", "0"), -ENOENT, "no controller of huge pages");
+	close(openat(fd, "hugetlb.2MB.max", O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+	eq_int(put_file(fd, "hugetlb.2MB.max", "0"), 0, "a page size that is there");
+	eq_int(put_file(fd, "hugetlb.1GB.max", "0"), 0, "one that is not: its limit is met");
+	eq_int(put_file(fd, "memory.max", "0"), -ENOENT, "another file that is not there");
+	unlinkat(fd, "hugetlb.2MB.max", 0);
+	rmdir(dir);
+}
+
 static void test_status(void)
 {
 	uint32_t signo;
@@ -373,6 +398,7 @@ int main(void)
 	test_mount_flags();
 	test_mount_words();
 	test_keys();
+	test_cgroup_put();
 	test_status();
 	test_texts();
 	test_passwd();
