@@ -145,11 +145,13 @@ int cmd_run(const struct global *g, int argc, char **argv, struct err *err)
 	struct container c = CONTAINER_INIT;
 	struct launch l = LAUNCH_INIT;
 	const char *timing = NULL;
-	bool keep = false;
+	bool keep = false, no_subreaper = false;
 	const struct option_def options[] = {
 		LAUNCH_OPTIONS(&l),
 		{"detach", 'd', OPTION_FLAG, NULL, "do not wait for its end", &l.detach},
 		{"keep", 0, OPTION_FLAG, NULL, "do not delete it at its end", &keep},
+		{"no-subreaper", 0, OPTION_FLAG, NULL, "accepted: the VM has its own reaper",
+			&no_subreaper},
 		{"timing", 0, OPTION_STRING, "FILE", "write the phases of the start as JSON",
 			&timing},
 	};

@@ -48,8 +48,8 @@ static int make_root(const char *root, struct err *err)
 
 	if (!path)
 		return err_set(err, ENOMEM, "cannot make '%s'", root);
-	for (char *p = path + 1; *p; p++) {
-		if (*p != '/')
+	for (char *p = path; *p; p++) {
+		if (*p != '/' || p == path)
 			continue;
 		*p = '\0';
 		if (mkdir(path, 0700) < 0 && errno != EEXIST)

@@ -84,6 +84,7 @@ static int coracle(struct global *g, int argc, char **argv, struct err *err)
 {
 	bool version = false;
 	const char *rootless = NULL; /* runc has it; the answer is found from the caller's uid */
+	const char *criu = NULL;     /* likewise; checkpoint and restore are refused */
 	const struct option_def options[] = {
 		{"root", 0, OPTION_STRING, "DIR", "where state is kept", &g->root},
 		{"log", 0, OPTION_STRING, "FILE", "write messages to FILE too", &g->log_path},
@@ -94,6 +95,7 @@ static int coracle(struct global *g, int argc, char **argv, struct err *err)
 		{"systemd-cgroup", 0, OPTION_FLAG, NULL, "the cgroup is a unit of systemd",
 			&g->systemd_cgroup},
 		{"rootless", 0, OPTION_STRING, "BOOL", "accepted for engines", &rootless},
+		{"criu", 0, OPTION_STRING, "PATH", "accepted for engines", &criu},
 		{"lenient", 0, OPTION_FLAG, NULL, "warn about unsupported fields, do not refuse",
 			&g->lenient},
 		{"version", 'v', OPTION_FLAG, NULL, "print the version", &version},

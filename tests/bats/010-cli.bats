@@ -69,7 +69,19 @@ load common
 }
 
 @test "engines' global options are accepted" {
-	run -0 coracle --log "$BATS_TEST_TMPDIR/log" --log-format json --systemd-cgroup --debug list
+	run -0 coracle --log "$BATS_TEST_TMPDIR/log" --log-format json --systemd-cgroup --rootless auto --criu criu --debug list
+}
+
+@test "every option that the runc of this machine has is known" {
+	command -v runc >/dev/null || skip "no runc"
+	for command in "" create delete events exec kill list pause ps resume run spec start state update; do
+		theirs=$(runc ${command:+"$command"} --help | grep -oE '^ +--?[a-z].*' | grep -oE -- '--[a-z][a-z0-9-]*' | sort -u)
+		ours=$("$CORACLE_BIN" ${command:+"$command"} --help)
+		[[ $ours ]]
+		for option in $theirs; do
+			[[ $ours =~ $option([ ,]|$) || $option == --help ]] || { echo "$command: no $option"; false; }
+		done
+	done
 }
 
 @test "an error goes to standard error and, as JSON, to --log" {

@@ -55,6 +55,8 @@ static void test_new(void)
 	autofd int again = -1;
 
 	umask(0);
+	eq_int(make(&c, "", "c1"), -ENOENT, "a root without a name");
+	container_release(&c);
 	eq_int(make(&c, in_dir("a/b/root"), "c1"), 0, "a container, and the root above it");
 	eq_int(mode_of("a"), 0700, "of the root's parents each is closed to others");
 	eq_int(mode_of("a/b/root"), 0700, "so is the root");
