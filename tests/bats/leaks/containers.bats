@@ -52,8 +52,7 @@ no_proxy() { ! pgrep -x coracle-exec >/dev/null; }
 	done
 	edit '.process.args = ["/no/such/program"]'
 	for i in {91..100}; do # failing
-		run coracle run --bundle "$bundle" "$id-$i"
-		((status == 127))
+		run -127 coracle run --bundle "$bundle" "$id-$i"
 	done
 	leaks_nothing
 	[[ $(coracle exec "$id-w" ps -e -o comm=) == $'sleep\nps' ]]
