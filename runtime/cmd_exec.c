@@ -4,9 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/base.h"
@@ -146,21 +144,6 @@ static int load_process(struct exec_process *p, const struct options *o, const s
 	return load_bundle(p, c->state.bundle, &over, &opts, err);
 }
 
-static int run_detached(struct exec_proxy *p, const struct options *o, struct err *err)
-{
-	pid_t pid;
-	int r = exec_proxy_detach(p, &pid, err);
-
-	if (r < 0)
-		return r;
-	r = pid_file_write(o->pid_file, pid, err);
-	if (r < 0) {
-		kill(pid, SIGKILL);
-		waitpid(pid, NULL, 0);
-	}
-	return r;
-}
-
 static int run_foreground(struct exec_proxy *p, const struct options *o, struct err *err)
 {
 	int r = exec_proxy_start(p, err);
@@ -198,7 +181,10 @@ static int exec_in(struct container *c, struct options *o, const struct global *
 		p.console_socket = o->console_socket;
 		p.ignore_paused = o->ignore_paused;
 		p.signal_fd = sfd;
-		r = o->detach ? run_detached(&p, o, err) : run_foreground(&p, o, err);
+		r = o->detach ? exec_proxy_detach(&p, o->pid_file, err)
+			      : run_foreground(&p, o, err);
+		if (o->detach && r > 0) /* the proxy's pid */
+			r = 0;
 	}
 	exec_process_release(&process);
 	return r;

@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
@@ -21,6 +22,7 @@
 #include "lib/fd.h"
 #include "runtime/console_socket.h"
 #include "runtime/exec_mark.h"
+#include "runtime/pid_file.h"
 #include "runtime/signals.h"
 
 #define STATUS_KILLED 137 /* what ends a container ends what was executed in it */
@@ -209,8 +211,8 @@ void exec_proxy_release(struct exec_proxy *p)
 }
 
 /*
- * The detached proxy. All it does until the process is executed is reported to its parent; then it is on
- * its own.
+ * The detached proxy. All it does until the process is executed is reported to its parent, who notes its pid and
+ * lets it go: until then the parent's death is its own, since nobody else would know of it.
  */
 
 struct report {
@@ -255,34 +257,57 @@ static int drop_streams(struct err *err)
 	return 0;
 }
 
-static int start_detached(struct exec_proxy *p, int report_fd, struct err *err)
+static int start_detached(struct exec_proxy *p, pid_t parent, int report_fd, struct err *err)
 {
 	int keep[] = {report_fd, p->signal_fd, p->c->dir_fd};
 	int r;
 
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		return err_set(err, errno, "cannot tie the process to this command");
+	if (getppid() != parent) /* it died before the prctl */
+		_exit(255);
 	setsid();
 	close_all_but(keep, ARRAY_SIZE(keep));
 	r = exec_proxy_start(p, err);
 	return r < 0 ? r : drop_streams(err);
 }
 
-static _Noreturn void child(struct exec_proxy *p, int report_fd)
+/* -errno: the parent has given up. */
+static int wait_let_go(int report_fd)
+{
+	char c;
+	int r = read_full(report_fd, &c, 1);
+
+	if (r == 0 && prctl(PR_SET_PDEATHSIG, 0) < 0)
+		r = -errno;
+	return r < 0 ? r : write_full(report_fd, &c, 1);
+}
+
+static _Noreturn void child(struct exec_proxy *p, pid_t parent, int report_fd)
 {
 	struct report rep = {0};
 	struct err err = ERR_INIT;
-	int r = start_detached(p, report_fd, &err);
+	int r = start_detached(p, parent, report_fd, &err);
 
 	if (r < 0) {
 		rep.errnum = -r;
 		rep.exit_status = err.exit_status;
 		snprintf(rep.msg, sizeof(rep.msg), "%s", err.msg);
 	}
-	(void)write_full(report_fd, &rep, sizeof(rep)); /* nobody reads: the parent is gone */
+	(void)write_full(report_fd, &rep, sizeof(rep)); /* nobody reads: the parent gives up */
+	if (r >= 0)
+		r = wait_let_go(report_fd);
 	close(report_fd);
 	if (r >= 0)
 		r = exec_proxy_wait(p, &err);
 	exec_proxy_release(p);
 	_exit(r < 0 ? 255 : r);
+}
+
+static int no_word(struct err *err)
+{
+	return err_plain(
+		err, EPIPE, "the process that stands for the container's has ended without a word");
 }
 
 static int read_report(int fd, int signal_fd, struct err *err)
@@ -294,8 +319,7 @@ static int read_report(int fd, int signal_fd, struct err *err)
 		return r;
 	r = read_full(fd, &rep, sizeof(rep));
 	if (r < 0)
-		return err_plain(err, EPIPE,
-			"the process that stands for the container's has ended without a word");
+		return no_word(err);
 	if (!rep.errnum)
 		return 0;
 	rep.msg[sizeof(rep.msg) - 1] = '\0';
@@ -303,25 +327,35 @@ static int read_report(int fd, int signal_fd, struct err *err)
 	return err_plain(err, rep.errnum, "%s", rep.msg);
 }
 
-int exec_proxy_detach(struct exec_proxy *p, pid_t *ret_pid, struct err *err)
+static int let_go(int fd, struct err *err)
 {
-	int fd[2], r;
-	pid_t pid;
+	char c = 0;
 
-	if (pipe2(fd, O_CLOEXEC) < 0)
-		return err_set(err, errno, "cannot make a pipe");
+	return write_full(fd, &c, 1) < 0 || read_full(fd, &c, 1) < 0 ? no_word(err) : 0;
+}
+
+int exec_proxy_detach(struct exec_proxy *p, const char *pid_file, struct err *err)
+{
+	pid_t parent = getpid(), pid;
+	int fd[2], r;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd) < 0)
+		return err_set(err, errno, "cannot make a socket pair");
 	pid = fork();
 	if (pid == 0)
-		child(p, fd[1]);
+		child(p, parent, fd[1]);
 	r = pid < 0 ? err_set(err, errno, "cannot fork") : 0;
 	close(fd[1]);
 	if (r >= 0)
 		r = read_report(fd[0], p->signal_fd, err);
+	if (r >= 0)
+		r = pid_file_write(pid_file, pid, err);
+	if (r >= 0)
+		r = let_go(fd[0], err);
 	close(fd[0]);
 	if (r < 0 && pid > 0) {
 		kill(pid, SIGKILL);
 		waitpid(pid, NULL, 0);
 	}
-	*ret_pid = pid;
-	return r;
+	return r < 0 ? r : pid;
 }

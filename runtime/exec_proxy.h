@@ -41,7 +41,8 @@ int exec_proxy_wait(struct exec_proxy *p, struct err *err);
 void exec_proxy_release(struct exec_proxy *p);
 
 /* Starts the process with a proxy that is a child of ours and waits for it no longer than until the process
- * was executed. *ret_pid: the proxy's. */
-int exec_proxy_detach(struct exec_proxy *p, pid_t *ret_pid, struct err *err);
+ * was executed and the proxy's pid is in pid_file (NULL: none is wanted). Our death before the return is the
+ * proxy's, and the process's. The pid, or -errno with nothing left. */
+int exec_proxy_detach(struct exec_proxy *p, const char *pid_file, struct err *err);
 
 #endif

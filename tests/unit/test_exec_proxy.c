@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -284,7 +285,7 @@ static void test_detached_terminal(void)
 	int leaked[2], sock, master, status;
 	struct err err = ERR_INIT;
 	FILE *f;
-	pid_t pid = 0, vmm;
+	pid_t pid, vmm;
 
 	snprintf(path, sizeof(path), "%s/console", root);
 	sock = listen_at(path, SOCK_STREAM);
@@ -294,7 +295,8 @@ static void test_detached_terminal(void)
 	vmm = play(vmm_terminal);
 	if (pipe(leaked) < 0) /* not close-on-exec, as engines' are */
 		return;
-	eq_int(exec_proxy_detach(&p, &pid, &err), 0, "detached");
+	pid = exec_proxy_detach(&p, NULL, &err);
+	ok(pid > 0, "detached");
 	master = recv_master(sock, name, sizeof(name));
 	ok(master >= 0 && !strncmp(name, "/dev/pts/", 9), "the engine has the master of %s", name);
 	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
@@ -326,9 +328,9 @@ static void test_detached_failure(void)
 	struct exec_process process;
 	struct exec_proxy p = proxy_for(&process, 0);
 	struct err err = ERR_INIT;
-	pid_t pid, vmm = play(vmm_refuses);
+	pid_t vmm = play(vmm_refuses);
 
-	eq_int(exec_proxy_detach(&p, &pid, &err), -ENOENT, "the refusal comes through the parent");
+	eq_int(exec_proxy_detach(&p, NULL, &err), -ENOENT, "the refusal comes through the parent");
 	has_str(err.msg, "executable file not found");
 	played(vmm);
 	ok(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD, "no child is left");
@@ -336,8 +338,84 @@ static void test_detached_failure(void)
 	err = (struct err)ERR_INIT;
 	process.proc.flags = GPROC_TERMINAL;
 	p.console_socket = "/nonexistent/socket";
-	ok(exec_proxy_detach(&p, &pid, &err) < 0, "no console socket");
+	ok(exec_proxy_detach(&p, NULL, &err) < 0, "no console socket");
 	has_str(err.msg, "console socket '/nonexistent/socket'");
+	close(p.signal_fd);
+}
+
+static void vmm_starts(struct vmm *v)
+{
+	vmm_reply(v, 0, 0, "");
+	vmm_waits(v);
+}
+
+static void test_pid_file(void)
+{
+	struct exec_process process;
+	struct exec_proxy p = proxy_for(&process, 0);
+	struct err err = ERR_INIT;
+	pid_t vmm = play(vmm_starts), pid;
+	char path[PATH_MAX], want[16], got[16] = "";
+	int fd;
+
+	eq_int(exec_proxy_detach(&p, "/nonexistent/pid", &err), -ENOENT, "no place for its pid");
+	played(vmm);
+	ok(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD, "no child is left");
+
+	err = (struct err)ERR_INIT;
+	snprintf(path, sizeof(path), "%s/pid", root);
+	vmm = play(vmm_starts);
+	pid = exec_proxy_detach(&p, path, &err);
+	snprintf(want, sizeof(want), "%d", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	ok(read(fd, got, sizeof(got) - 1) > 0, "the pid file");
+	eq_str(got, want, "holds the proxy's pid");
+	close(fd);
+	unlink(path);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	played(vmm);
+	close(p.signal_fd);
+}
+
+static pid_t command;
+
+/* The process is executed once the command that asked for it is dead. */
+static void vmm_kills_command(struct vmm *v)
+{
+	struct ctl_reply r = {.version = CTL_VERSION};
+	struct pollfd pfd = {.fd = v->sock, .events = POLLIN};
+
+	kill(command, SIGKILL);
+	(void)send(v->sock, &r, sizeof(r), MSG_NOSIGNAL); /* the proxy may be gone, too */
+	WANT(poll(&pfd, 1, 60000) == 1);
+	WANT(pfd.revents & POLLHUP);
+}
+
+static void test_command_dies(void)
+{
+	struct exec_process process;
+	struct exec_proxy p = proxy_for(&process, 0);
+	struct err err = ERR_INIT;
+	int go[2], status;
+	pid_t vmm;
+	char c;
+
+	if (pipe2(go, O_CLOEXEC) < 0)
+		return;
+	command = fork();
+	if (command == 0) {
+		if (read(go[0], &c, 1) == 1)
+			exec_proxy_detach(&p, NULL, &err);
+		_exit(0);
+	}
+	vmm = play(vmm_kills_command);
+	eq_int(write(go[1], "", 1), 1, "a command that is killed once it has asked");
+	played(vmm);
+	waitpid(command, &status, 0);
+	ok(WIFSIGNALED(status), "takes the proxy along, and so the process");
+	close(go[0]);
+	close(go[1]);
 	close(p.signal_fd);
 }
 
@@ -388,6 +466,8 @@ int main(void)
 	test_foreground();
 	test_failures();
 	test_detached_failure();
+	test_pid_file();
+	test_command_dies();
 	test_detached_terminal();
 	test_stale_mark();
 	snprintf(path, sizeof(path), "%s/console", root);
