@@ -421,6 +421,8 @@ static int parse_rule(struct spec_ctx *c, const struct jnode *n, struct device_p
 		type = "a";
 	if (strlen(type) != 1 || !strchr("abc", *type))
 		return jnode_err(n, err, "type: expected 'a', 'b' or 'c', got '%s'", type);
+	if (!rule.access && *type != 'a') /* as in runc: it would allow or deny nothing */
+		return jnode_err(n, err, "access is missing or empty");
 	rule.type = *type;
 	if (device_policy_apply(p, &rule, &why))
 		return jnode_err(n, err, "%s", why.msg);

@@ -196,7 +196,7 @@ const struct field support_table[] = {
 	{"linux.resources.devices[].type", G, false, "a, c, b"},
 	{"linux.resources.devices[].major", G, false, "missing or -1: all"},
 	{"linux.resources.devices[].minor", G, false, "missing or -1: all"},
-	{"linux.resources.devices[].access", G, false, "of r, w, m"},
+	{"linux.resources.devices[].access", G, false, "of r, w, m; required but for type a"},
 	{"linux.resources.memory", B, false, ""},
 	{"linux.resources.memory.limit", B, false,
 		"memory.max in the guest; the VM is sized by it, and memory.max on the host is "

@@ -631,6 +631,8 @@ static void test_resource_errors(void)
 	refuses("linux.resources.devices[0].type", "\"bc\"",
 		"type: expected 'a', 'b' or 'c', got 'bc'");
 	refuses("linux.resources.devices[0].access", "\"rx\"", "access: expected some of r, w, m");
+	refuses("linux.resources.devices[0].access", "\"\"", "access is missing or empty");
+	refuses("linux.resources.devices[0].access", NULL, "access is missing or empty");
 	refuses("linux.resources.devices[0].major", "-2",
 		"linux.resources.devices[0].major: expected");
 	refuses("linux.resources.devices",
