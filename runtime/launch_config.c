@@ -47,10 +47,10 @@ static int encode_spec(const struct container_spec *spec, struct err *err)
 /* The caller's --log, or a file of the container's own. */
 static int open_log(const struct container *c, struct err *err)
 {
-	int fd = log_fd();
+	int fd;
 
-	if (fd >= 0)
-		fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (log_fd() >= 0)
+		fd = log_open_again();
 	else
 		fd = openat(
 			c->dir_fd, CONTAINER_LOG, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);

@@ -27,7 +27,9 @@ int log_open(const char *path, const char *format, bool debug, struct err *err)
 	state.json = format && !strcmp(format, "json");
 	if (!path || !*path)
 		return 0;
-	state.fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0644);
+	/* O_NONBLOCK: a fifo that nobody reads must hang neither us nor, later, the VMM. */
+	state.fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
+		0644);
 	if (state.fd < 0)
 		return err_set(err, errno, "cannot open the log file '%s'", path);
 	return 0;
@@ -36,6 +38,18 @@ int log_open(const char *path, const char *format, bool debug, struct err *err)
 int log_fd(void)
 {
 	return state.fd;
+}
+
+int log_open_again(void)
+{
+	char path[32];
+	int fd;
+
+	/* An open file of its own: O_NONBLOCK on ours would lose what we say ourselves. */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", state.fd);
+	fd = open(path, O_WRONLY | O_APPEND | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+	/* ENXIO: a pipe that nobody reads any more, which does not keep a writer waiting either. */
+	return fd >= 0 ? fd : fcntl(state.fd, F_DUPFD_CLOEXEC, 0);
 }
 
 bool log_is_json(void)

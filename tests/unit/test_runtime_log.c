@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <json-c/json.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base.h"
@@ -109,6 +110,24 @@ static void test_long(void)
 	free(after);
 }
 
+/* The VMM's descriptor of a pipe that is not read. */
+static void test_slow_reader(void)
+{
+	static const char page[4096];
+	autofd int reader = -1, again = -1;
+
+	BUG_ON(mkfifo(in_dir("fifo"), 0600) < 0);
+	reader = open(in_dir("fifo"), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	eq_int(log_open(in_dir("fifo"), NULL, false, &err), 0, "a pipe as a log");
+	again = log_open_again();
+	ok(again >= 0 && fcntl(again, F_GETFD) & FD_CLOEXEC, "is opened again");
+	ok(fcntl(again, F_GETFL) & O_NONBLOCK, "and does not keep the VMM waiting");
+	while (fcntl(again, F_GETFL) & O_NONBLOCK && write(again, page, sizeof(page)) > 0)
+		;
+	eq_int(errno, EAGAIN, "when it is full");
+	ok(!(fcntl(log_fd(), F_GETFL) & O_NONBLOCK), "the command itself goes on waiting");
+}
+
 int main(void)
 {
 	test_dir_make();
@@ -121,5 +140,6 @@ int main(void)
 	test_file(false);
 	test_file(true);
 	test_long();
+	test_slow_reader();
 	return tap_done();
 }
