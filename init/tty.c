@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
+#include <termios.h>
 
 #include "init/fail.h"
 #include "init/sys.h"
@@ -33,6 +34,18 @@ static int show_console(int root, int master, struct err *err)
 	return 0;
 }
 
+static int leave_lines(int slave, struct err *err)
+{
+	struct termios t;
+
+	if (tcgetattr(slave, &t) < 0)
+		return fail(err, errno, "cannot read the terminal's mode");
+	t.c_oflag &= ~(tcflag_t)ONLCR;
+	if (tcsetattr(slave, TCSANOW, &t) < 0)
+		return fail(err, errno, "cannot set the terminal's mode");
+	return 0;
+}
+
 int tty_open(int root, const struct gproc *p, bool console, int *ret_master, int *ret_slave,
 	struct err *err)
 {
@@ -50,6 +63,11 @@ int tty_open(int root, const struct gproc *p, bool console, int *ret_master, int
 		return fail(err, errno, "cannot open the terminal");
 	if (p->rows && p->cols && ioctl(master, TIOCSWINSZ, &size) < 0)
 		return fail(err, errno, "cannot set the terminal's size");
+	if (p->flags & GPROC_PLAIN_LINES) {
+		r = leave_lines(slave, err);
+		if (r < 0)
+			return r;
+	}
 	if (fchown(slave, p->uid, (gid_t)-1) < 0)
 		return fail(err, errno, "cannot give the terminal to user %u", p->uid);
 	r = console ? show_console(root, master, err) : 0;

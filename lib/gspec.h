@@ -60,7 +60,9 @@ enum gcap_set {
 #define GPROC_HAS_IOPRIO  BIT(9)  /* ioprio */
 #define GPROC_CPUS_FIRST  BIT(10) /* cpus_first, see there */
 #define GPROC_CPUS_FINAL  BIT(11) /* cpus_final */
-#define GPROC_FLAGS_ALL   0xfffu
+#define GPROC_PLAIN_LINES \
+	BIT(12) /* its terminal leaves LF alone: what it shows goes to no terminal */
+#define GPROC_FLAGS_ALL 0x1fffu
 
 struct gstrv {
 	uint32_t n;

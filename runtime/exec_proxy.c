@@ -55,6 +55,7 @@ static int open_terminal(struct exec_proxy *p, struct err *err)
 		r = open_console(p, err);
 	} else {
 		p->size_fd = terminal_of_streams();
+		g->flags |= terminal_lines(STDOUT_FILENO);
 		r = terminal_raw(&p->raw, STDIN_FILENO, err);
 	}
 	if (terminal_size(p->size_fd, &p->size)) {

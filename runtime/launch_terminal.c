@@ -22,6 +22,7 @@ int launch_terminal_open(struct launch_terminal *t, const char *console_socket, 
 	t->size = (struct terminal_size){.rows = p->rows, .cols = p->cols};
 	if (console_socket)
 		return terminal_open_pty(&t->size, &t->master, &t->slave, err);
+	p->flags |= terminal_lines(STDOUT_FILENO);
 	if (terminal_size(terminal_of_streams(), &t->size)) {
 		p->rows = t->size.rows;
 		p->cols = t->size.cols;

@@ -8,6 +8,17 @@
 #include <unistd.h>
 
 #include "lib/cleanup.h"
+#include "lib/gspec.h"
+
+static struct termios raw_mode(const struct termios *was, int fd)
+{
+	struct termios raw = *was;
+
+	cfmakeraw(&raw);
+	if (fd == STDIN_FILENO && !isatty(STDOUT_FILENO))
+		raw.c_oflag = was->c_oflag;
+	return raw;
+}
 
 /* TCSANOW, here and below: waiting for output to drain would wait for whoever reads it. */
 int terminal_raw(struct terminal *t, int fd, struct err *err)
@@ -16,8 +27,7 @@ int terminal_raw(struct terminal *t, int fd, struct err *err)
 
 	if (tcgetattr(fd, &t->saved) < 0)
 		return 0;
-	raw = t->saved;
-	cfmakeraw(&raw);
+	raw = raw_mode(&t->saved, fd);
 	if (tcsetattr(fd, TCSANOW, &raw) < 0)
 		return err_set(err, errno, "cannot put the terminal in raw mode");
 	t->fd = fd;
@@ -26,11 +36,11 @@ int terminal_raw(struct terminal *t, int fd, struct err *err)
 
 void terminal_raw_again(const struct terminal *t)
 {
-	struct termios raw = t->saved;
+	struct termios raw;
 
 	if (t->fd < 0)
 		return;
-	cfmakeraw(&raw);
+	raw = raw_mode(&t->saved, t->fd);
 	(void)tcsetattr(t->fd, TCSANOW, &raw); /* a terminal that is gone needs no mode */
 }
 
@@ -50,6 +60,11 @@ bool terminal_size(int fd, struct terminal_size *ret)
 		return false;
 	*ret = (struct terminal_size){.rows = ws.ws_row, .cols = ws.ws_col};
 	return true;
+}
+
+uint32_t terminal_lines(int fd)
+{
+	return isatty(fd) ? 0 : GPROC_PLAIN_LINES;
 }
 
 int terminal_of_streams(void)

@@ -23,7 +23,8 @@ struct terminal {
 		.fd = -1 \
 	}
 
-/* Puts the terminal fd in raw mode; does nothing when fd is none. */
+/* Puts the terminal fd in raw mode; does nothing when fd is none. Standard input's output side stays as it is
+ * when standard output is no terminal: then others show something there (`coracle run ... | tee log`). */
 int terminal_raw(struct terminal *t, int fd, struct err *err);
 /* Raw once more: a shell has set its own mode while the command was stopped. */
 void terminal_raw_again(const struct terminal *t);
@@ -36,6 +37,8 @@ struct terminal_size {
 
 /* False when fd is no terminal, or none whose size is known. */
 bool terminal_size(int fd, struct terminal_size *ret);
+/* GPROC_PLAIN_LINES when fd, where the container's output goes, is no terminal, as runc has it; else 0. */
+uint32_t terminal_lines(int fd);
 /* The first of standard input, output and error that is a terminal, or -1. */
 int terminal_of_streams(void);
 

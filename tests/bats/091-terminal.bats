@@ -65,6 +65,16 @@ start_container() {
 	[[ $output == /dev/pts/* ]]
 }
 
+@test "what goes to a pipe instead of a terminal has lines as they were written, as with runc" {
+	need_kvm
+	terminal_bundle sh -c 'printf "one\ntwo\n"'
+	[[ $(coracle run --bundle "$bundle" "$id" </dev/null | od -An -c | tr -d ' \n') == 'one\ntwo\n' ]]
+	# what others show on the terminal that is the input begins at the left
+	term expect:'<two>\r\n' -- sh -c '"$0" "$@" | sed "s/.*/<&>/"' "$CORACLE_BIN" --root "$root" run --bundle "$bundle" "$id"
+	start_container
+	[[ $(coracle exec --tty "$id" printf 'one\ntwo\n' </dev/null | od -An -c | tr -d ' \n') == 'one\ntwo\n' ]]
+}
+
 @test "consoleSize is the size where nobody says another" {
 	need_kvm
 	terminal_bundle stty size

@@ -477,6 +477,12 @@ static void test_terminal(void)
 	ok(guest_until(&g, &e->closed) && e->exit.status == 7,
 		"a terminal nobody looks at hangs up");
 
+	texec_init(e, "printf 'one\\ntwo\\n'");
+	e->flags = GPROC_TERMINAL;
+	e->proc.flags |= GPROC_PLAIN_LINES;
+	texec_run(&g, e);
+	eq_str(e->out, "one\ntwo\n", "plain lines, for who is no terminal");
+
 	texec_init(e, "dd if=/dev/zero bs=1000 count=3 2>/dev/null | tr '\\0' a; exit 4");
 	e->flags = GPROC_TERMINAL;
 	texec_run(&g, e);
