@@ -52,6 +52,8 @@ static int delete_locked(const struct global *g, const char *id, bool force, str
 							    : container_status_name(status));
 	}
 	if (r >= 0)
+		r = container_wait_gone(&c, err);
+	if (r >= 0)
 		r = launch_cgroup_remove(&c.state, err);
 	if (r >= 0)
 		r = container_remove(&c, err);

@@ -12,12 +12,16 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 
 #include "lib/cleanup.h"
 #include "oci/spec.h"
 
-#define KILL_WAIT_MS   10000
-#define STATUS_WAIT_MS 2000
+#define KILL_WAIT_MS 10000
+#define LOCK_WAIT_MS 30000
+#define ALARM_MS     100
+#define STATUS_WAIT_MS \
+	10000 /* a busy machine is a more usual reason to wait than a VMM that is stopped */
 
 static const char *tmp_root(void)
 {
@@ -84,11 +88,50 @@ static int open_root(const char *root, struct err *err)
 	return take_fd(&fd);
 }
 
+static void on_alarm(int signo)
+{
+	(void)signo; /* it ends flock(2) */
+}
+
+/* Until the lock is had, or the deadline: there is no flock(2) with a time. Callers may have all signals blocked. */
+static int wait_for_lock(int fd, uint64_t deadline_ns)
+{
+	const struct itimerval often = {
+		.it_interval.tv_usec = ALARM_MS * 1000, .it_value.tv_usec = ALARM_MS * 1000};
+	const struct itimerval never = {.it_value.tv_sec = 0};
+	struct sigaction alarm = {.sa_handler = on_alarm}, action_before;
+	sigset_t set, set_before;
+	int r;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGALRM);
+	sigaction(SIGALRM, &alarm, &action_before);
+	sigprocmask(SIG_UNBLOCK, &set, &set_before);
+	setitimer(
+		ITIMER_REAL, &often, NULL); /* again and again: one may come just before flock() */
+	do {
+		r = flock(fd, LOCK_EX) < 0 ? -errno : 0;
+	} while (r == -EINTR && timeline_now() < deadline_ns);
+	setitimer(ITIMER_REAL, &never, NULL);
+	sigprocmask(SIG_SETMASK, &set_before, NULL);
+	sigaction(SIGALRM, &action_before, NULL);
+	return r;
+}
+
+/* A command that has the lock may be stopped, or read its input from somebody who writes nothing. */
 static int lock_dir(struct container *c, struct err *err)
 {
-	while (flock(c->dir_fd, LOCK_EX) < 0)
-		if (errno != EINTR)
-			return err_set(err, errno, "cannot lock container '%s'", c->id);
+	unsigned ms = c->lock_wait_ms ? c->lock_wait_ms : LOCK_WAIT_MS;
+	int r = flock(c->dir_fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
+
+	if (r == -EWOULDBLOCK)
+		r = wait_for_lock(c->dir_fd, timeline_now() + ms * 1000000ull);
+	if (r == -EINTR)
+		return err_plain(err, EBUSY,
+			"container %s is in use: another command has kept it locked for %u s",
+			c->id, ms / 1000);
+	if (r < 0)
+		return err_set(err, -r, "cannot lock container '%s'", c->id);
 	c->locked = true;
 	return 0;
 }
@@ -242,13 +285,14 @@ enum container_status container_status(const struct container *c)
 	}
 }
 
-/* pidfd first, then the check that it is still the process on record: no race with pid reuse. */
-int container_kill(struct container *c, struct err *err)
+/* The VMM's process, if there still is one, or -1. pidfd first, then the check that it is the one on record: no
+ * race with pid reuse. */
+static int open_vmm(const struct container *c, int *ret_pidfd, struct err *err)
 {
 	autofd int pidfd = -1;
-	struct pollfd pfd;
-	int n;
+	uint64_t ticks;
 
+	*ret_pidfd = -1;
 	if (!c->has_state || c->state.pid <= 0)
 		return 0;
 	pidfd = (int)syscall(SYS_pidfd_open, c->state.pid, 0);
@@ -256,17 +300,40 @@ int container_kill(struct container *c, struct err *err)
 		return 0;
 	if (pidfd < 0)
 		return err_set(err, errno, "cannot reach pid %d", c->state.pid);
-	if (!cstate_pid_alive(&c->state))
-		return 0;
-	if (syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
-		return err_set(err, errno, "cannot kill pid %d", c->state.pid);
-	pfd = (struct pollfd){.fd = pidfd, .events = POLLIN};
+	if (cstate_pid_start(c->state.pid, &ticks) == 0 && ticks == c->state.pid_start_ticks)
+		*ret_pidfd = take_fd(&pidfd);
+	return 0;
+}
+
+static int wait_gone(const struct container *c, int pidfd, struct err *err)
+{
+	struct pollfd pfd = {.fd = pidfd, .events = POLLIN};
+	int n;
+
 	do {
 		n = poll(&pfd, 1, KILL_WAIT_MS);
 	} while (n < 0 && errno == EINTR);
-	if (n <= 0)
-		return err_plain(err, ETIMEDOUT, "pid %d does not end after SIGKILL", c->state.pid);
-	return 0;
+	return n > 0 ? 0 : err_plain(err, ETIMEDOUT, "pid %d does not end", c->state.pid);
+}
+
+int container_wait_gone(const struct container *c, struct err *err)
+{
+	autofd int pidfd = -1;
+	int r = open_vmm(c, &pidfd, err);
+
+	return r < 0 || pidfd < 0 ? r : wait_gone(c, pidfd, err);
+}
+
+int container_kill(struct container *c, struct err *err)
+{
+	autofd int pidfd = -1;
+	int r = open_vmm(c, &pidfd, err);
+
+	if (r < 0 || pidfd < 0)
+		return r;
+	if (syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
+		return err_set(err, errno, "cannot kill pid %d", c->state.pid);
+	return wait_gone(c, pidfd, err);
 }
 
 void container_end_unknown(const struct container *c)
@@ -282,31 +349,51 @@ void container_end_unknown(const struct container *c)
 	(void)poll(&pfd, 1, KILL_WAIT_MS);
 }
 
-static int remove_tree(int dir, const char *name, unsigned depth)
+static void empty_tree(DIR *d, unsigned depth);
+
+/* What is left shows when the directory above it is to go. */
+static void remove_entry(int dir, const char *name, unsigned depth)
 {
-	autofd int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	struct dirent *e;
+	autofd int fd = -1;
 	DIR *d;
 
-	if (fd < 0 || depth > 4)
-		return unlinkat(dir, name, 0) < 0 && errno != ENOENT ? -errno : 0;
-	d = fdopendir(fd);
+	/* An empty directory wants no descriptor: none may be left. */
+	if (unlinkat(dir, name, 0) == 0 || unlinkat(dir, name, AT_REMOVEDIR) == 0 || depth > 4)
+		return;
+	fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	d = fd < 0 ? NULL : fdopendir(fd);
 	if (!d)
-		return -errno;
+		return;
 	(void)take_fd(&fd); /* closedir() closes it */
+	empty_tree(d, depth);
+	closedir(d);
+	unlinkat(dir, name, AT_REMOVEDIR);
+}
+
+static void empty_tree(DIR *d, unsigned depth)
+{
+	struct dirent *e;
+
 	while ((e = readdir(d)))
 		if (strcmp(e->d_name, ".") && strcmp(e->d_name, ".."))
-			remove_tree(dirfd(d), e->d_name, depth + 1);
-	closedir(d);
-	return unlinkat(dir, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
+			remove_entry(dirfd(d), e->d_name, depth + 1);
 }
 
 int container_remove(struct container *c, struct err *err)
 {
 	int r = still_there(c, err); /* what has the name now may be another's */
+	DIR *d;
 
 	if (r < 0)
 		return r;
-	r = remove_tree(c->root_fd, c->id, 0);
-	return r < 0 ? err_set(err, -r, "cannot remove '%s/%s'", c->root, c->id) : 0;
+	d = fdopendir(c->dir_fd);
+	if (!d)
+		return err_set(err, errno, "cannot read '%s/%s'", c->root, c->id);
+	empty_tree(d, 0);
+	if (unlinkat(c->root_fd, c->id, AT_REMOVEDIR) < 0 && errno != ENOENT)
+		r = err_set(err, errno, "cannot remove '%s/%s'", c->root, c->id);
+	closedir(d); /* now: the lock goes with it */
+	c->dir_fd = -1;
+	c->locked = false;
+	return r;
 }

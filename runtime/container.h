@@ -34,6 +34,7 @@ struct container {
 	int root_fd;           /* <root> */
 	int dir_fd;            /* <root>/<id> */
 	bool locked;           /* by us */
+	unsigned lock_wait_ms; /* for another's lock; 0: 30 s */
 	const char *root, *id; /* borrowed */
 	struct cstate state;
 	bool has_state; /* false: create has not come as far as the VMM's pid, or died */
@@ -50,7 +51,8 @@ const char *container_default_root(void);
 
 /* Makes the root and the container's directory, locked. -EEXIST when the id is taken. */
 int container_new(struct container *c, const char *root, const char *id, struct err *err);
-/* Opens an existing container, locked, and reads its state. -ENOENT: "container does not exist".
+/* Opens an existing container, locked, and reads its state. -ENOENT: "container does not exist"; -EBUSY: another
+ * command did not let go of its lock.
  * lock false: does not lock (list, state). */
 int container_open(
 	struct container *c, const char *root, const char *id, bool lock, struct err *err);
@@ -61,12 +63,15 @@ const char *container_status_name(enum container_status s);
 
 /* Writes c->state. */
 int container_save(struct container *c, struct err *err);
-/* Kills the VMM if it lives and waits until it is gone (bounded). */
+/* Waits until a VMM that has ended is gone with all its threads (bounded): while one ends, the process is a zombie
+ * already (cstate_pid_alive()), and still in its cgroup. */
+int container_wait_gone(const struct container *c, struct err *err);
+/* Kills the VMM if it lives and waits likewise. */
 int container_kill(struct container *c, struct err *err);
 /* For a container whose state cannot be read: asks whoever listens on its control socket to end, and waits
  * until nobody does (bounded). */
 void container_end_unknown(const struct container *c);
-/* Removes the directory and all in it. */
+/* Removes the directory and all in it, which needs no further descriptor. Closes dir_fd, and with it the lock. */
 int container_remove(struct container *c, struct err *err);
 
 /* One request to the VMM. timeout_ms < 0: none. The VMM's own refusal becomes err with its text.

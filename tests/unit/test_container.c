@@ -4,9 +4,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "lib/cleanup.h"
@@ -323,6 +326,51 @@ static void test_lock_of_removed(void)
 	eq_int(status, 0, "who waited for its lock meanwhile finds no container");
 }
 
+/* Who has the lock may never let go of it: a stopped command. */
+static void test_lock_of_idler(void)
+{
+	struct sigaction before = {.sa_handler = SIG_IGN}, after;
+	struct container c, d = CONTAINER_INIT;
+	sigset_t all, none, now;
+
+	eq_int(make(&c, in_dir("lw"), "l"), 0, "made and locked");
+	sigfillset(&all);
+	sigemptyset(&none);
+	sigaction(SIGALRM, &before, NULL);
+	sigprocmask(SIG_SETMASK, &all, NULL); /* as `run` waits */
+	err = (struct err)ERR_INIT;
+	d.lock_wait_ms = 2000;
+	eq_int(container_open(&d, in_dir("lw"), "l", true, &err), -EBUSY,
+		"who waits for its lock gives up");
+	eq_str(err.msg, "container l is in use: another command has kept it locked for 2 s",
+		"and says so");
+	sigprocmask(SIG_SETMASK, &none, &now);
+	sigaction(SIGALRM, NULL, &after);
+	ok(sigismember(&now, SIGALRM) && after.sa_handler == SIG_IGN, "signals are as before");
+	container_release(&d);
+	eq_int(container_remove(&c, &err), 0, "its owner has it still");
+	container_release(&c);
+}
+
+static void test_remove_without_descriptors(void)
+{
+	struct rlimit none = {.rlim_cur = 3}, before;
+	struct container c;
+
+	eq_int(make(&c, in_dir("rd"), "d"), 0, "made");
+	close(bind_control(&c, 1));
+	BUG_ON(mkdirat(c.dir_fd, CONTAINER_SHARE, 0700));
+	BUG_ON(getrlimit(RLIMIT_NOFILE, &before));
+	none.rlim_max = before.rlim_max;
+	BUG_ON(setrlimit(RLIMIT_NOFILE, &none));
+	ok(dup(0) < 0 && errno == EMFILE, "no descriptor is left");
+	eq_int(container_remove(&c, &err), 0, "it is removed all the same");
+	BUG_ON(setrlimit(RLIMIT_NOFILE, &before));
+	ok(!exists("rd/d") && exists("rd"), "with all in it");
+	ok(c.dir_fd < 0 && !c.locked, "and closed");
+	container_release(&c);
+}
+
 static pid_t sleeper(void)
 {
 	pid_t pid = fork();
@@ -357,6 +405,64 @@ static void test_kill(void)
 	container_release(&c);
 }
 
+static void *until_closed(void *arg)
+{
+	char c;
+
+	(void)!read(*(int *)arg, &c, 1);
+	_exit(7);
+}
+
+/* A process as a VMM is while it ends: the first thread is a zombie, another has still to go. fd: a pipe whose
+ * write end's end ends that one. */
+static pid_t half_ended(struct container *c, const int fd[2])
+{
+	pid_t pid = fork();
+	pthread_t thread;
+
+	if (pid == 0) {
+		close(fd[1]);
+		if (!pthread_create(&thread, NULL, until_closed, (void *)&fd[0]))
+			syscall(SYS_exit, 0); /* this thread alone */
+		_exit(1);
+	}
+	free(c->state.oci_version);
+	free(c->state.id);
+	free(c->state.bundle);
+	free(c->state.rootfs);
+	fill_state(c, pid);
+	container_save(c, &err);
+	while (cstate_pid_alive(&c->state))
+		sched_yield();
+	return pid;
+}
+
+static void test_half_ended(void)
+{
+	struct container c;
+	int fd[2], status;
+	pid_t pid;
+
+	BUG_ON(pipe2(fd, O_CLOEXEC));
+	eq_int(make(&c, in_dir("h"), "h"), 0, "a container");
+	pid = half_ended(&c, fd);
+	eq_int(container_status(&c), CONTAINER_STOPPED, "whose process ends: stopped");
+	close(fd[1]);
+	eq_int(container_wait_gone(&c, &err), 0, "waited for");
+	eq_int(waitpid(pid, &status, WNOHANG), pid, "with all its threads");
+	eq_int(container_wait_gone(&c, &err), 0, "once more: it is gone");
+	close(fd[0]);
+
+	BUG_ON(pipe2(fd, O_CLOEXEC));
+	pid = half_ended(&c, fd);
+	eq_int(container_kill(&c, &err), 0, "killed");
+	eq_int(waitpid(pid, &status, WNOHANG), pid, "with all its threads");
+	container_remove(&c, &err);
+	container_release(&c);
+	close(fd[0]);
+	close(fd[1]);
+}
+
 int main(void)
 {
 	test_dir_make();
@@ -368,6 +474,9 @@ int main(void)
 	test_creating();
 	test_remove();
 	test_lock_of_removed();
+	test_lock_of_idler();
+	test_remove_without_descriptors();
 	test_kill();
+	test_half_ended();
 	return tap_done();
 }
