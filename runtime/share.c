@@ -280,12 +280,13 @@ int share_mount(struct share *s, int mount_point_fd, int *ret_fd, struct err *er
 
 int share_settle(struct share *s, int tree_fd, struct err *err)
 {
-	struct mount_attr private = {.propagation = MS_PRIVATE};
+	/* What hooks have mounted may be anything. */
+	struct mount_attr attr = {.attr_set = SHARE_ATTRS, .propagation = MS_PRIVATE};
 
 	if (s->peer_fd < 0)
 		return 0;
 	/* first: what hangs below the peer is to stay in the tree */
-	if (mount_setattr(tree_fd, SPEC_SHARE_ROOT, AT_RECURSIVE, &private, sizeof(private)) < 0)
+	if (mount_setattr(tree_fd, SPEC_SHARE_ROOT, AT_RECURSIVE, &attr, sizeof(attr)) < 0)
 		return err_set(err, errno, "cannot make the root file system's mount private");
 	if (fchdir(s->peer_fd) < 0 || umount2(".", MNT_DETACH) < 0)
 		return err_set(err, errno, "cannot take the root file system's peer away");

@@ -258,7 +258,7 @@ static int check_moved(void)
 static int check_hooks_mounts(void)
 {
 	struct container_spec spec = share_spec();
-	autofd int tree = -1, mount_point = -1;
+	autofd int tree = -1, mount_point = -1, hook_made = -1;
 	struct share share;
 	struct statvfs vfs;
 	struct stat st;
@@ -278,6 +278,11 @@ static int check_hooks_mounts(void)
 	ok(fstatat(tree, "rootfs/there/of-the-hook", &st, 0) == 0, "which is in the tree");
 	ok(share_settle(&share, tree, &err) == 0, "settled: %s", err.msg);
 	ok(fstatat(tree, "rootfs/there/of-the-hook", &st, 0) == 0, "it stays there");
+	hook_made = openat(tree, "rootfs/there", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ok(fstatvfs(hook_made, &vfs) == 0 &&
+			(vfs.f_flag & (ST_NOSUID | ST_NODEV | ST_NOEXEC | ST_RDONLY)) ==
+				(ST_NOSUID | ST_NODEV | ST_NOEXEC),
+		"confined as the tree is, and to be written to");
 	ok(kind("rootfs/there/of-the-hook") == '-', "and is gone from where it was made");
 	eq_int(mount_tmpfs_at(in_dir("rootfs/deep")), 0, "a later mount");
 	ok(fstatat(tree, "rootfs/deep/er", &st, 0) == 0, "is not in the tree");
@@ -382,6 +387,6 @@ int main(void)
 	test_tmpfs_mode();
 	test_share();
 	test_peer(check_moved, 3, "a root file system that is elsewhere now");
-	test_peer(check_hooks_mounts, 22, "mounts made by hooks");
+	test_peer(check_hooks_mounts, 23, "mounts made by hooks");
 	return tap_done();
 }
