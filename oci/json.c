@@ -87,6 +87,8 @@ int jdoc_read_at(struct jdoc *ret_doc, int dir_fd, const char *file, const char 
 	autofd int fd = open_file_at(dir_fd, file);
 	struct stat st;
 
+	if (fd < 0 && errno == EXDEV)
+		return err_plain(err, EXDEV, "%s: a link that leads out of its directory", name);
 	if (fd < 0)
 		return err_set(err, errno, "%s: cannot open", name);
 	if (fstat(fd, &st) < 0)

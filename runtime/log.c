@@ -27,10 +27,10 @@ int log_open(const char *path, const char *format, bool debug, struct err *err)
 	state.json = format && !strcmp(format, "json");
 	if (!path || !*path)
 		return 0;
-	/* O_NONBLOCK: a fifo that nobody reads must hang neither us nor, later, the VMM. */
-	state.fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
-		0644);
-	if (state.fd < 0)
+	/* O_NONBLOCK: open(2) would wait until a fifo has a reader. Writing waits. */
+	state.fd =
+		open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644);
+	if (state.fd < 0 || fcntl(state.fd, F_SETFL, O_APPEND) < 0)
 		return err_set(err, errno, "cannot open the log file '%s'", path);
 	return 0;
 }

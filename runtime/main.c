@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "lib/base.h"
+#include "oci/json_gate.h"
 #include "oci/spec.h"
 #include "runtime/command.h"
 #include "runtime/commit.h"
@@ -64,7 +65,6 @@ static const struct command *find_command(const char *name)
 static int run_command(struct global *g, int argc, char **argv, struct err *err)
 {
 	const struct command *c = find_command(argv[0]);
-	int r;
 
 	if (!c)
 		return err_plain(err, EINVAL,
@@ -72,12 +72,9 @@ static int run_command(struct global *g, int argc, char **argv, struct err *err)
 			program_invocation_short_name); /* runc's words */
 	if (!g->root)
 		g->root = container_default_root();
-	r = c->run(g, argc, argv, err);
-	if (fflush(stdout) || ferror(stdout)) {
-		if (r >= 0)
-			r = err_set(err, errno ? errno : EIO, "cannot write to standard output");
-	}
-	return r;
+	if (!*g->root)
+		return err_plain(err, EINVAL, "--root: an empty path");
+	return c->run(g, argc, argv, err);
 }
 
 static int coracle(struct global *g, int argc, char **argv, struct err *err)
@@ -124,13 +121,22 @@ static int coracle(struct global *g, int argc, char **argv, struct err *err)
 
 /* A stream that the caller closed must not be taken by the first file we open. Close-on-exec: the VMM gets
  * it closed, as we did. */
-static int fill_streams(void)
+static int fill_streams(struct err *err)
 {
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
 		if (fcntl(fd, F_GETFD) < 0 &&
 			open("/dev/null", O_RDWR | O_CLOEXEC | O_NOCTTY) != fd)
-			return -1;
+			return err_set(err, errno,
+				"descriptor %d is closed, and '/dev/null' cannot be opened for it",
+				fd);
 	return 0;
+}
+
+static int flush_output(int r, struct err *err)
+{
+	if ((fflush(stdout) || ferror(stdout)) && r >= 0)
+		return err_set(err, errno ? errno : EIO, "cannot write to standard output");
+	return r;
 }
 
 int main(int argc, char **argv)
@@ -139,13 +145,16 @@ int main(int argc, char **argv)
 	struct err err = ERR_INIT;
 	int r;
 
-	if (fill_streams() < 0)
-		return 1;
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ,
+		SIG_IGN); /* a write past RLIMIT_FSIZE is an error, not our end, nor the VMM's */
 	signal(SIGCHLD, SIG_DFL); /* an engine may have it ignored: we could not wait for the VMM */
-	r = coracle(&g, argc, argv, &err);
+	r = fill_streams(&err);
+	if (r >= 0)
+		r = flush_output(coracle(&g, argc, argv, &err), &err);
 	if (r >= 0)
 		return r;
+	json_printable(err.msg); /* one line, whatever a bundle's strings hold */
 	log_msg(LOG_LEVEL_ERROR, "%s", err.msg[0] ? err.msg : strerror(-r));
 	return err.exit_status ? err.exit_status : 1;
 }

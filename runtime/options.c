@@ -63,7 +63,8 @@ static int set_value(const struct option_def *o, const char *arg, struct err *er
 	case OPTION_NUMBER:
 		errno = 0;
 		v = strtoul(arg, &end, 10);
-		if (errno || end == arg || *end || v > INT_MAX)
+		/* strtoul(3) would take a sign and blanks. */
+		if (errno || *arg < '0' || *arg > '9' || *end || v > INT_MAX)
 			return err_plain(err, EINVAL, "--%s: '%s' is not a number", o->name, arg);
 		*(unsigned *)o->value = (unsigned)v;
 		return 0;

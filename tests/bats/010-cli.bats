@@ -172,3 +172,50 @@ load common
 	fails 1 "is writable by others"
 	chmod 0700 "$root"
 }
+
+@test "standard output that cannot be written is an error, whoever writes to it" {
+	for command in --version --help "list --help" list features; do
+		# shellcheck disable=SC2086
+		run --separate-stderr bash -c '"$@" >/dev/full' bash "$CORACLE_BIN" --root "$root" $command
+		((status == 1))
+		[[ $stderr == *"No space left on device"* ]]
+	done
+}
+
+@test "a limit on the size of files is an error, not the end by a signal" {
+	"$CORACLE_BIN" spec --bundle "$bundle"
+	edit '.process.terminal = false'
+	mkdir "$bundle/rootfs"
+	run --separate-stderr bash -c 'ulimit -f 0; "$@" 2>&1 | cat; exit "${PIPESTATUS[0]}"' bash \
+		"$CORACLE_BIN" --root "$root" create --bundle "$bundle" "$id"
+	fails 1 "File too large"
+	[[ ${#lines[@]} == 1 ]]
+	left_nothing
+}
+
+@test "a stream is closed and there is no /dev/null: said where it can be" {
+	run --separate-stderr unshare --mount sh -c 'mount -t tmpfs tmpfs /dev && exec "$@" <&-' sh "$CORACLE_BIN" --root "$root" list
+	fails 1 "descriptor 0 is closed, and '/dev/null' cannot be opened"
+}
+
+@test "a root that is no path, a log that nobody reads" {
+	for command in "create --bundle $bundle" state list "delete --force"; do
+		# shellcheck disable=SC2086
+		run "$CORACLE_BIN" --root "" $command "$([[ $command == list ]] || echo "$id")"
+		((status == 1))
+	done
+	run "$CORACLE_BIN" --root "" list
+	fails 1 "--root: an empty path"
+	mkfifo "$BATS_TEST_TMPDIR/fifo"
+	run timeout 60 "$CORACLE_BIN" --root "$root" --log "$BATS_TEST_TMPDIR/fifo" list
+	fails 1 "cannot open the log file"
+}
+
+@test "an error is one line, whatever the bundle's strings hold" {
+	"$CORACLE_BIN" spec --bundle "$bundle"
+	mkdir "$bundle/rootfs"
+	edit '.process.terminal = false | .linux.cgroupsPath = "/a\nfake: line" | .annotations["coracle.vm.kernel"] = "/no\n\u001b[31mwhere"'
+	run --separate-stderr coracle create --bundle "$bundle" "$id"
+	((status == 1 && ${#stderr_lines[@]} == 1))
+	left_nothing
+}

@@ -76,6 +76,10 @@ int main(void)
 	eq_int(parse(&v, ARGS("test", "--number", "x"), &err), -EINVAL, "not a number");
 	has_str(err.msg, "'x' is not a number");
 	eq_int(parse(&v, ARGS("test", "--number", "99999999999"), &err), -EINVAL, "too large");
+	eq_int(parse(&v, ARGS("test", "--number", "-18446744073709551615"), &err), -EINVAL,
+		"negative, though strtoul() would call it 1");
+	eq_int(parse(&v, ARGS("test", "--number", " 1"), &err), -EINVAL, "with a blank");
+	eq_int(parse(&v, ARGS("test", "--number", ""), &err), -EINVAL, "empty");
 	eq_int(options_parse(&u, ARGS("test", "a"), &err), 1, "as few as wanted");
 	eq_int(options_parse(&u, ARGS("test", "a", "b"), &err), 1, "as many as wanted");
 	err = (struct err)ERR_INIT;

@@ -117,6 +117,9 @@ static void test_slow_reader(void)
 	autofd int reader = -1, again = -1;
 
 	BUG_ON(mkfifo(in_dir("fifo"), 0600) < 0);
+	eq_int(log_open(in_dir("fifo"), NULL, false, &err), -ENXIO, "a pipe without a reader");
+	has_str(err.msg, "cannot open the log file");
+	err = (struct err)ERR_INIT;
 	reader = open(in_dir("fifo"), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	eq_int(log_open(in_dir("fifo"), NULL, false, &err), 0, "a pipe as a log");
 	again = log_open_again();
