@@ -40,7 +40,7 @@ uint64_t vm_size_memory(const struct container_spec *spec, const struct vm_host 
 {
 	uint64_t bytes = spec->vm.memory_bytes;
 
-	/* "Unlimited" is often a very large number: the VM is never larger than the host. */
+	/* "Unlimited" is often a very large number: what the host has is as good. */
 	if (!bytes && spec->resources.memory_limit)
 		bytes = with_kernel(MIN(spec->resources.memory_limit, host->memory_bytes));
 	if (!bytes)
