@@ -15,7 +15,7 @@
 
 /* MS_* of mount(2) as attributes of one mount. Returns 0, or -EINVAL when a bit is not one we know.
  * Flags of a whole file system (MS_SYNCHRONOUS, ...) are known but give no attribute:
- * mount_fs_flags(). */
+ * mount_new_fs() takes them. */
 int mount_attrs(uint64_t flags, uint64_t clear, uint64_t *ret_set, uint64_t *ret_clr);
 
 /* True when a mount at clean path `dest` inside /proc would fake what the kernel says: not in

@@ -49,11 +49,6 @@ int control_init(
 	return 0;
 }
 
-bool control_owns(const struct control *c, uint64_t data)
-{
-	return data >= c->first_data && data <= c->first_data + CONTROL_CLIENTS_MAX;
-}
-
 /* Never waits: a client that does not take its answer is dropped. */
 static void send_reply(
 	struct control *c, struct control_client *cl, uint32_t type, struct ctl_reply *reply)

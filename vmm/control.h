@@ -55,7 +55,6 @@ struct control {
  * first_data + CONTROL_CLIENTS_MAX. 0 or -errno. */
 int control_init(
 	struct control *c, int listen_fd, int epoll_fd, uint64_t first_data, struct err *err);
-bool control_owns(const struct control *c, uint64_t data);
 void control_event(struct control *c, uint64_t data);
 /* The time of the next control_tick(); UINT64_MAX: none is needed. */
 uint64_t control_next_ns(const struct control *c);
