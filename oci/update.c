@@ -22,30 +22,51 @@ static int no_memory(struct err *err)
 	return err_set(err, ENOMEM, "cannot update the resources");
 }
 
-/* What holds so far: the last update's result, else config.json's. */
-int update_load(struct update *u, int state_dir, int bundle_fd, struct err *err)
+static int write_resources(struct json_object *o, int state_dir, struct err *err)
 {
-	struct jnode root, linux_node;
+	const char *text = json_object_to_json_string_ext(
+		o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+	autofd int fd = openat(state_dir, UPDATE_FILE ".tmp",
+		O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int r;
+
+	if (!text)
+		return no_memory(err);
+	if (fd < 0)
+		return err_set(err, errno, "cannot note the resources");
+	r = write_full(fd, text, strlen(text));
+	if (r == 0 && renameat(state_dir, UPDATE_FILE ".tmp", state_dir, UPDATE_FILE) < 0)
+		r = -errno;
+	return r < 0 ? err_set(err, -r, "cannot note the resources") : 0;
+}
+
+int update_note(const struct jdoc *config, int state_dir, struct err *err)
+{
+	struct jnode root = jdoc_root(config), linux_node, resources;
+	bool ok = true;
+	struct json_object *none = jnew_object(&ok);
+	int r;
+
+	if (!ok)
+		return no_memory(err);
+	if (jnode_member(&root, "linux", &linux_node) &&
+		jnode_member(&linux_node, "resources", &resources))
+		r = write_resources(resources.obj, state_dir, err);
+	else
+		r = write_resources(none, state_dir, err);
+	json_object_put(none);
+	return r;
+}
+
+int update_load(struct update *u, int state_dir, struct err *err)
+{
 	int r;
 
 	*u = (struct update){.unsure = faccessat(state_dir, UPDATE_UNSURE, F_OK, 0) == 0};
 	r = jdoc_read_at(&u->base, state_dir, UPDATE_FILE, UPDATE_FILE, JSON_CONFIG_MAX, err);
-	if (r == 0) {
+	if (r == 0)
 		u->base_node = jdoc_root(&u->base);
-		return 0;
-	}
-	if (r != -ENOENT)
-		return r;
-	*err = (struct err)ERR_INIT;
-	r = jdoc_read_at(&u->base, bundle_fd, "config.json", "config.json", JSON_CONFIG_MAX, err);
-	if (r)
-		return r;
-	root = jdoc_root(&u->base);
-	if (!jnode_member(&root, "linux", &linux_node) ||
-		!jnode_member(&linux_node, "resources", &u->base_node))
-		u->base_node = (struct jnode){.doc = &u->base};
-	u->base_node.up = NULL; /* linux_node goes out of scope */
-	return 0;
+	return r;
 }
 
 int update_read(struct update *u, int fd, struct err *err)
@@ -255,7 +276,7 @@ static int translate(struct update *u, const struct spec_opts *opts, struct err 
 	struct resources was = {0};
 	int r = 0;
 
-	if (u->base_node.obj && !u->unsure)
+	if (!u->unsure)
 		r = resources_parse(&quiet, &u->base_node, &was);
 	if (r || (r = resources_parse(&c, &merged, &u->resources)))
 		return r;
@@ -288,10 +309,8 @@ int update_merge(struct update *u, const struct spec_opts *opts, struct err *err
 		return r;
 	warn_of_devices(u, opts, u->base_node.obj);
 	snprintf(u->merged.name, sizeof(u->merged.name), "resources");
-	if (u->base_node.obj && json_object_deep_copy(u->base_node.obj, &u->merged.root, NULL) < 0)
+	if (json_object_deep_copy(u->base_node.obj, &u->merged.root, NULL) < 0)
 		return no_memory(err);
-	if (!u->merged.root)
-		u->merged.root = jnew_object(&ok);
 	unlimit_swap(u->change.root, &ok);
 	if (ok) {
 		json_object_object_del(u->change.root, "devices");
@@ -313,21 +332,11 @@ int update_begin(int state_dir, struct err *err)
 
 int update_save(const struct update *u, int state_dir, bool unsure, struct err *err)
 {
-	const char *text = json_object_to_json_string_ext(u->merged.root, JSON_C_TO_STRING_PLAIN);
-	autofd int fd = openat(state_dir, UPDATE_FILE ".tmp",
-		O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	int r;
+	int r = write_resources(u->merged.root, state_dir, err);
 
-	if (!text)
-		return no_memory(err);
-	if (fd < 0)
-		return err_set(err, errno, "cannot note the resources");
-	r = write_full(fd, text, strlen(text));
-	if (r == 0 && renameat(state_dir, UPDATE_FILE ".tmp", state_dir, UPDATE_FILE) < 0)
-		r = -errno;
 	if (r == 0 && !unsure && unlinkat(state_dir, UPDATE_UNSURE, 0) < 0 && errno != ENOENT)
-		r = -errno;
-	return r < 0 ? err_set(err, -r, "cannot note the resources") : 0;
+		r = err_set(err, errno, "cannot note the resources");
+	return r;
 }
 
 int update_encode(

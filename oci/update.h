@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * `update`: a container's resources, changed in parts. The change is merged into what holds so far
- * (linux.resources of config.json, or what earlier updates made of it, kept in the state directory), the whole
+ * (linux.resources as it was at `create`, or what earlier updates made of it, kept in the state directory), the whole
  * goes through the code that reads config.json, and what comes out otherwise than before is what is to be
  * written. So values that depend on each other, such as quota and period, are always seen together.
  */
@@ -34,7 +34,7 @@ struct update_flags {
 
 struct update {
 	struct jdoc base, change;
-	struct jnode base_node; /* the resources in base */
+	struct jnode base_node; /* its root */
 	struct jdoc merged;
 	struct arena arena;
 	struct resources resources;         /* as merged */
@@ -44,8 +44,10 @@ struct update {
 	bool unsure;      /* UPDATE_UNSURE is there */
 };
 
+/* At `create`: what holds at first. The bundle's config.json may be another later, or gone. */
+int update_note(const struct jdoc *config, int state_dir, struct err *err);
 /* Reads what holds so far. Release u also after a failure, here and below. */
-int update_load(struct update *u, int state_dir, int bundle_fd, struct err *err);
+int update_load(struct update *u, int state_dir, struct err *err);
 /* The change: JSON as linux.resources, or flags. */
 int update_read(struct update *u, int fd, struct err *err);
 int update_from_flags(struct update *u, const struct update_flags *f, struct err *err);

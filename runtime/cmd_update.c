@@ -115,7 +115,7 @@ static int update(struct container *c, const struct options *o, const struct glo
 	const struct spec_opts opts = {.lenient = g->lenient, .warn = log_warn_cb};
 	int r;
 
-	if ((r = limits_load(u, c, err)) < 0 || (r = load_change(u, o, err)) < 0 ||
+	if ((r = update_load(u, c->dir_fd, err)) < 0 || (r = load_change(u, o, err)) < 0 ||
 		(r = update_merge(u, &opts, err)) < 0)
 		return r;
 	if (!u->n_guest && !u->n_host)

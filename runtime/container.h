@@ -3,7 +3,7 @@
  * Containers as the commands find them: one directory each, <root>/<id>/ (mode 0700), with
  * state.json (oci/state.h), control.sock (lib/control.h) and share/ (mount point of the share tree,
  * only ever mounted on in the VMM's own mount namespace); exec.PID for each exec proxy
- * (runtime/exec_mark.h) and, after an update, resources.json and perhaps resources.unsure (oci/update.h). Status is asked of the
+ * (runtime/exec_mark.h); resources.json and perhaps resources.unsure (oci/update.h). Status is asked of the
  * kernel and of the VMM, never stored.
  *
  * A command holds an exclusive lock (flock on the directory) while it changes the container. The

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lib/cleanup.h"
+#include "oci/update.h"
 #include "runtime/scope.h"
 #include "runtime/vm_size.h"
 
@@ -34,8 +35,10 @@ int launch_cgroup_make(struct launch *l, const struct global *g, const struct co
 {
 	const struct vm_host host = vm_host();
 	struct scope scope;
-	int r;
+	int r = update_note(&spec->doc, c->dir_fd, err);
 
+	if (r < 0)
+		return r;
 	c->state.memory_bytes = vm_size_memory(spec, &host);
 	if (g->systemd_cgroup) { /* what can be wrong about it is said before anything is made */
 		r = scope_parse(spec->cgroups_path, c->id, &scope, err);

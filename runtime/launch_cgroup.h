@@ -9,7 +9,7 @@
 #include "runtime/container.h"
 #include "runtime/launch.h"
 
-/* Before the VMM's process. The groups are noted in c's state once they are ours: what is in a
+/* Before the VMM's process. What limits hold is noted for `update`. The groups are noted in c's state once they are ours: what is in a
  * container's groups is killed when it is deleted. */
 int launch_cgroup_make(struct launch *l, const struct global *g, const struct container_spec *spec,
 	struct container *c, struct err *err);

@@ -2,7 +2,6 @@
 #include "runtime/limits.h"
 
 #include <errno.h>
-#include <fcntl.h>
 
 #include "lib/cleanup.h"
 #include "lib/fd.h"
@@ -11,17 +10,6 @@
 #include "runtime/log.h"
 #include "runtime/scope.h"
 #include "runtime/vm_size.h"
-
-int limits_load(struct update *u, const struct container *c, struct err *err)
-{
-	autofd int bundle_fd = open(c->state.bundle, O_PATH | O_DIRECTORY | O_CLOEXEC);
-
-	if (bundle_fd < 0) {
-		*u = (struct update){0};
-		return err_set(err, errno, "cannot open the bundle '%s'", c->state.bundle);
-	}
-	return update_load(u, c->dir_fd, bundle_fd, err);
-}
 
 static int write_guest(const struct update *u, const struct container *c, struct err *err)
 {
@@ -67,7 +55,7 @@ int limits_catch_up(const struct container *c, struct err *err)
 	/* It was checked when it was given; warnings were given then, too. */
 	const struct spec_opts opts = {.lenient = true, .debug = log_debug_cb};
 	struct update u;
-	int r = limits_load(&u, c, err);
+	int r = update_load(&u, c->dir_fd, err);
 
 	if (r == 0 && u.unsure)
 		r = update_from_flags(&u, &(struct update_flags){0}, err);

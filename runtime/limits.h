@@ -10,8 +10,6 @@
 #include "oci/update.h"
 #include "runtime/container.h"
 
-/* What holds so far. Release u also after a failure. */
-int limits_load(struct update *u, const struct container *c, struct err *err);
 /* Writes and notes a merged update. paused: the guest's part is left to limits_catch_up(). */
 int limits_write(const struct update *u, const struct container *c, bool paused, struct err *err);
 /* Writes to the guest what an update of the paused container has left, or one that failed half-way. */

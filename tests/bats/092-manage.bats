@@ -110,6 +110,7 @@ stats() { coracle events --stats "$id"; }
 	need_kvm
 	start_container
 	inside() { coracle exec "$id" cat "/sys/fs/cgroup/$1"; }
+	edit '.linux.resources.pids.limit = 20' # too late to count
 	run -0 coracle update --pids-limit 20 --memory 64m --memory-reservation 32m --cpu-share 1024 "$id"
 	[[ $(inside pids.max) == 20 && $(inside memory.max) == 67108864 && $(inside memory.low) == 33554432 && $(inside cpu.weight) == 39 ]]
 	run -0 coracle update --cpu-quota 20000 --cpu-period 50000 "$id"
@@ -147,8 +148,7 @@ stats() { coracle events --stats "$id"; }
 @test "update: one that failed half-way is made good by the next" {
 	need_kvm
 	start_container
-	edit '.linux.resources.pids.limit = 50'
-	[[ $(coracle exec "$id" cat /sys/fs/cgroup/pids.max) == max ]]
+	run -0 coracle update --pids-limit 50 "$id"
 	run coracle update --resources - "$id" <<<'{"pids": {"limit": 20}, "unified": {"no.such.file": "1"}}'
 	fails 1 "no.such.file"
 	# the same as was noted before, and written all the same

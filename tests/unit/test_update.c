@@ -22,13 +22,19 @@ static void note_warning(void *arg, const char *msg)
 
 static const struct spec_opts strict = {.warn = note_warning};
 
+/* As `create` notes a config.json with these resources; NULL: with none. */
 static void write_config(const char *resources)
 {
-	int fd = openat(dir_fd, "config.json", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	struct err err = ERR_INIT;
+	struct jdoc doc;
+	char text[1024];
+	int len = resources ? snprintf(text, sizeof(text), "{\"linux\":{\"resources\":%s}}",
+				      resources)
+			    : snprintf(text, sizeof(text), "{\"linux\":{}}");
 
-	dprintf(fd, "{\"linux\":{\"resources\":%s}}", resources);
-	close(fd);
-	unlinkat(dir_fd, UPDATE_FILE, 0);
+	BUG_ON(jdoc_parse(&doc, "config.json", text, (size_t)len, sizeof(text), &err) < 0 ||
+		update_note(&doc, dir_fd, &err) < 0);
+	jdoc_release(&doc);
 }
 
 /* Applies a change given as JSON, or flags, to what is in dir. The files that are to be written come back as
@@ -38,7 +44,7 @@ static const char *change(const char *json, const struct update_flags *flags, bo
 	static char text[1024];
 	struct err err = ERR_INIT;
 	struct update u;
-	int r = update_load(&u, dir_fd, dir_fd, &err);
+	int r = update_load(&u, dir_fd, &err);
 
 	warnings[0] = text[0] = '\0';
 	if (r == 0 && json) {
@@ -85,6 +91,8 @@ static void test_flags(void)
 	eq_str(FLAGS(.cpu_idle = "0"), "cpu.idle=0;", "0 that is a setting");
 	eq_str(FLAGS(.pids_limit = "20"), "pids.max=20;", "pids");
 	eq_str(FLAGS(.pids_limit = "-1"), "pids.max=max;", "no limit of pids");
+	write_config(NULL);
+	eq_str(FLAGS(.pids_limit = "7"), "pids.max=7;", "a container that had no limits");
 }
 
 static void test_wrong(void)
@@ -201,8 +209,8 @@ int main(void)
 	test_halfway();
 	test_sizes();
 	test_encode();
-	unlinkat(dir_fd, "config.json", 0);
 	unlinkat(dir_fd, UPDATE_FILE, 0);
+	has_str(FLAGS(.memory = "1m"), "error: resources.json");
 	ok(rmdir(dir) == 0, "nothing is left");
 	close(dir_fd);
 	return tap_done();
