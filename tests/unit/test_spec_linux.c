@@ -630,7 +630,9 @@ static void test_resource_errors(void)
 		"resources.devices[0]: type: expected 'a', 'b' or 'c'");
 	refuses("linux.resources.devices[0].type", "\"bc\"",
 		"type: expected 'a', 'b' or 'c', got 'bc'");
-	refuses("linux.resources.devices[0].access", "\"rx\"", "access: expected some of r, w, m");
+	refuses("linux.resources.devices[0].access", "\"a\"", "access is missing or empty");
+	eq_str(config_says("linux.resources.devices[0].access", "\"rwa\""), "", "other letters");
+	has_str(warnings, "devices[0]: access: 'rwa' holds more than r, w, m");
 	refuses("linux.resources.devices[0].access", "\"\"", "access is missing or empty");
 	refuses("linux.resources.devices[0].access", NULL, "access is missing or empty");
 	refuses("linux.resources.devices[0].major", "-2",
