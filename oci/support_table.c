@@ -77,7 +77,7 @@ const struct field support_table[] = {
 	{"process.capabilities.ambient", G, false,
 		"those not both permitted and inheritable are ignored with a warning"},
 	{"process.noNewPrivileges", G, false, ""},
-	{"process.oomScoreAdj", G, false, "-1000 to 1000"},
+	{"process.oomScoreAdj", B, false, "-1000 to 1000; the VMM's on the host, too"},
 	{"process.scheduler", G, false, "sched_setattr(2) before execve"},
 	{"process.scheduler.policy", G, false, "the names of sched(7); Linux has no SCHED_ISO"},
 	{"process.scheduler.nice", G, false,

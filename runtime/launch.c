@@ -57,6 +57,23 @@ static bool has_create_hooks(const struct hooks *h)
 	       h->list[HOOK_CREATE_CONTAINER].n;
 }
 
+/* What the specification says of the container's process: on the host that is the VMM. */
+static void set_oom_score(pid_t pid, const struct gproc *p)
+{
+	char path[64], text[16];
+	autofd int fd = -1;
+
+	if (!(p->flags & GPROC_HAS_OOM_SCORE))
+		return;
+	snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", pid);
+	snprintf(text, sizeof(text), "%d", p->oom_score_adj);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		log_msg(LOG_LEVEL_WARNING,
+			"process.oomScoreAdj: cannot set the VMM's on the host to %s: %s", text,
+			strerror(errno));
+}
+
 /* Forks the VMM's process. The state is on disk before the child can be anything to clean up. */
 static int spawn(struct launch *l, struct vm_config *cfg, const struct container_spec *spec,
 	struct container *c, struct err *err)
@@ -97,6 +114,7 @@ static int spawn(struct launch *l, struct vm_config *cfg, const struct container
 	if (pid < 0)
 		return err_set(err, errno, "cannot fork");
 	l->pid = pid;
+	set_oom_score(pid, &spec->guest.proc);
 	c->state.pid = pid;
 	r = cstate_pid_start(pid, &c->state.pid_start_ticks);
 	if (r < 0)

@@ -127,6 +127,17 @@ no_vmm() { ! pgrep -x coracle-vmm >/dev/null; }
 	coracle delete --force "$id"
 }
 
+@test "oomScoreAdj is the process's in the guest, and the VMM's on the host" {
+	need_kvm
+	new_bundle sleep 1000
+	edit '.process.oomScoreAdj = 321'
+	coracle run --detach --pid-file "$BATS_TEST_TMPDIR/pid" --bundle "$bundle" "$id" </dev/null >/dev/null 2>&1
+	[[ $(cat "/proc/$(cat "$BATS_TEST_TMPDIR/pid")/oom_score_adj") == 321 ]]
+	coracle exec "$id" cat /proc/1/oom_score_adj >"$BATS_TEST_TMPDIR/inside"
+	[[ $(cat "$BATS_TEST_TMPDIR/inside") == 321 ]]
+	coracle delete --force "$id"
+}
+
 @test "two containers at once do not see each other" {
 	need_kvm
 	new_bundle sh -c 'hostname; ps -e -o args= | grep -c [s]leep; sleep 1'
