@@ -206,6 +206,8 @@ static void drop_childs(struct child *c)
 int container_spawn(
 	const struct init_env *env, const struct gspec *spec, struct container *c, struct err *err)
 {
+	bool user = spec->namespaces & GNS_USER;
+	struct creds_lent lent;
 	struct child ch = {.env = env,
 		.spec = spec,
 		.stdio = {-1, -1, -1},
@@ -228,13 +230,19 @@ int container_spawn(
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sock) < 0)
 		return fail(err, errno, "socketpair");
 	ch.report = sock[1];
-	c->pid = ns_fork(ns_clone_flags(spec->namespaces), c->group);
+	r = user ? creds_lend_limits(&spec->proc, &lent, err) : 0;
+	if (r == 0)
+		c->pid = ns_fork(ns_clone_flags(spec->namespaces), c->group);
 	if (c->pid == 0)
 		child_main(&ch);
+	if (r == 0 && user)
+		creds_take_limits_back(&lent);
 	close(sock[1]);
 	drop_childs(&ch);
 	c->sock = sock[0];
+	if (r < 0)
+		return r;
 	if (c->pid < 0)
 		return fail(err, -c->pid, "cannot fork the container's first process");
-	return spec->namespaces & GNS_USER ? userns_complete(spec, c->pid, c->sock, err) : 0;
+	return user ? userns_complete(spec, c->pid, c->sock, err) : 0;
 }

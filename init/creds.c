@@ -68,6 +68,42 @@ int creds_raise_limits(pid_t pid, const struct gproc *p, struct err *err)
 	return 0;
 }
 
+/* What the kernel counts per user and user namespace. */
+static const uint32_t counted[CREDS_COUNTED] = {
+	RLIMIT_NPROC, RLIMIT_MEMLOCK, RLIMIT_SIGPENDING, RLIMIT_MSGQUEUE};
+
+int creds_lend_limits(const struct gproc *p, struct creds_lent *ret_lent, struct err *err)
+{
+	for (unsigned i = 0; i < CREDS_COUNTED; i++)
+		if (syscall(SYS_prlimit64, 0, counted[i], NULL, ret_lent->own[i]) < 0)
+			return fail(err, errno, "error getting %s", limit_names[counted[i]]);
+	for (uint32_t i = 0; i < p->n_rlimits; i++) {
+		const struct grlimit *l = &p->rlimits[i];
+		unsigned k = 0;
+		uint64_t pair[2];
+
+		while (k < CREDS_COUNTED && counted[k] != l->resource)
+			k++;
+		if (k == CREDS_COUNTED || l->hard <= ret_lent->own[k][0])
+			continue;
+		pair[0] = l->hard;
+		pair[1] = MAX(l->hard, ret_lent->own[k][1]);
+		if (syscall(SYS_prlimit64, 0, l->resource, pair, NULL) < 0) {
+			fail(err, errno, "error setting %s to %llu, %llu", limit_names[l->resource],
+				(unsigned long long)l->soft, (unsigned long long)l->hard);
+			creds_take_limits_back(ret_lent);
+			return -err->errnum;
+		}
+	}
+	return 0;
+}
+
+void creds_take_limits_back(const struct creds_lent *lent)
+{
+	for (unsigned i = 0; i < CREDS_COUNTED; i++) /* lowering is always allowed */
+		BUG_ON(syscall(SYS_prlimit64, 0, counted[i], lent->own[i], NULL) < 0);
+}
+
 int creds_oom_score(int proc, pid_t pid, int32_t adj, struct err *err)
 {
 	char text[16], path[64];

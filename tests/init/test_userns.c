@@ -187,6 +187,52 @@ static void test_limits(void)
 	eq_str(output(s), want, "limits, the OOM score, sysctls");
 }
 
+/* What the kernel counts for a user namespace as a whole is not bounded by what init has itself. */
+static void test_counted_limits(void)
+{
+	struct rlimit own, less;
+	struct grlimit limit = {.resource = RLIMIT_MSGQUEUE};
+	/* 10 messages of 8192 bytes each, a little more with the kernel's own */
+	struct gspec *s = mapped(
+		"cd /dev/mqueue; for i in 1 2 3 4 5; do touch $i 2>/dev/null; done; echo [1-5]");
+
+	BUG_ON(getrlimit(RLIMIT_MSGQUEUE, &own) < 0);
+	if (own.rlim_max < 500000) {
+		skip("the hard limit of message queues is too low");
+		return;
+	}
+	less = own;
+	less.rlim_cur = 200000;
+	limit.soft = limit.hard = 500000;
+	s->proc.rlimits = &limit;
+	s->proc.n_rlimits = 1;
+	BUG_ON(setrlimit(RLIMIT_MSGQUEUE, &less) < 0);
+	says(output(s), "1 2 3 4 5\n");
+	BUG_ON(setrlimit(RLIMIT_MSGQUEUE, &own) < 0);
+}
+
+/* CAP_SYS_NICE in there says nothing to the guest's scheduler. */
+static void test_schedule(void)
+{
+	static const struct grlimit limit = {RLIMIT_NICE, 25, 25}; /* 20 - nice */
+	struct gspec *s = mapped("cut -d' ' -f19 /proc/self/stat");
+
+	s->proc.flags |= GPROC_HAS_SCHED;
+	s->proc.sched = (struct gsched){.policy = SCHED_OTHER, .nice = -5};
+	ok(strstr(run(s, NULL)->fail.text, "error setting scheduler: operation not permitted"),
+		"no nice below 0");
+	if (!(harness_caps() & CAP_RESOURCE)) {
+		skip("cannot raise RLIMIT_NICE here");
+		return;
+	}
+	s = mapped("cut -d' ' -f19 /proc/self/stat");
+	s->proc.flags |= GPROC_HAS_SCHED;
+	s->proc.sched = (struct gsched){.policy = SCHED_OTHER, .nice = -5};
+	s->proc.rlimits = &limit;
+	s->proc.n_rlimits = 1;
+	eq_str(output(s), "-5\n", "but where RLIMIT_NICE allows it");
+}
+
 static void test_close_down(void)
 {
 	static const char *masked[] = {"/proc/keys", "/proc/acpi", "/etc/secret", "/sys/firmware"};
@@ -270,6 +316,8 @@ int main(void)
 		test_dev();
 		test_terminal();
 		test_limits();
+		test_counted_limits();
+		test_schedule();
 		test_close_down();
 		test_exec();
 	}
