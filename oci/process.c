@@ -173,8 +173,10 @@ static int parse_cap_set(struct spec_ctx *c, const struct jnode *n, const char *
 
 		if (cap >= 0)
 			*ret |= BIT64(cap);
-		else
+		else if (!c->oci_first)
 			spec_warn(c, &array, "unknown capability '%s' is ignored", names.v[i]);
+		else if ((r = spec_refuse(c, &array, "unknown capability '%s'", names.v[i])))
+			return r; /* 1.0.x want an error, later versions a warning */
 	}
 	return 0;
 }

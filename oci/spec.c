@@ -38,6 +38,7 @@ static int parse_version(struct spec_ctx *c, const struct jnode *root, struct co
 			spec->oci_version);
 	BUG_ON(oci_version_parse(SPEC_OCI_VERSION, &newest));
 	c->oci_minor = v.minor;
+	c->oci_first = v.minor == 0 && !strpbrk(spec->oci_version, "-+");
 	if (v.major != newest.major)
 		return jnode_err(&n, c->err, "version %s is not supported (%s to %u.%u.x are)",
 			spec->oci_version, SPEC_OCI_VERSION_MIN, newest.major, newest.minor);

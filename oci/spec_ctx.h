@@ -16,6 +16,7 @@ struct spec_ctx {
 	const struct spec_opts *opts;
 	struct err *err;
 	unsigned oci_minor; /* of ociVersion 1.MINOR.x */
+	bool oci_first;     /* it is a release before 1.1 */
 };
 
 /* One warning about n: "config.json: process.capabilities: ...". */

@@ -242,7 +242,7 @@ static int parse_personality(struct spec_ctx *c, const struct jnode *n, struct g
 	int r;
 
 	if ((r = jopt_object(n, "personality", &o, &found, c->err)) || !found ||
-		(r = jopt_str(&o, "domain", 64, &domain, c->err)) || !domain || !*domain)
+		(r = jget_str(&o, "domain", 64, &domain, c->err)))
 		return r;
 	if (!strcmp(domain, "LINUX32"))
 		g->personality = PER_LINUX32;

@@ -69,7 +69,8 @@ const struct field support_table[] = {
 		"the guest kernel has no AppArmor: engines' own default profiles are passed "
 		"over, others refused"},
 	{"process.capabilities", G, false,
-		"unknown names are ignored with a warning; missing: no capability"},
+		"unknown names are ignored with a warning, with ociVersion 1.0.0 to 1.0.2 an "
+		"error; missing: no capability"},
 	{"process.capabilities.bounding", G, false, ""},
 	{"process.capabilities.effective", G, false, ""},
 	{"process.capabilities.inheritable", G, false, ""},
@@ -78,7 +79,10 @@ const struct field support_table[] = {
 		"those not both permitted and inheritable are ignored with a warning"},
 	{"process.noNewPrivileges", G, false, ""},
 	{"process.oomScoreAdj", B, false, "-1000 to 1000; the VMM's on the host, too"},
-	{"process.scheduler", G, false, "sched_setattr(2) before execve"},
+	{"process.scheduler", G, false,
+		"sched_setattr(2) before execve; in a user namespace the kernel refuses real-time "
+		"policies and a "
+		"nice below 0 where RLIMIT_RTPRIO or RLIMIT_NICE do not allow it"},
 	{"process.scheduler.policy", G, false, "the names of sched(7); Linux has no SCHED_ISO"},
 	{"process.scheduler.nice", G, false,
 		"-20 to 19, of effect with SCHED_OTHER and SCHED_BATCH"},
@@ -330,7 +334,7 @@ const struct field support_table[] = {
 		"the guest kernel has no SELinux: the types of container-selinux are passed "
 		"over, others refused"},
 	{"linux.personality", G, false, "of exec'd processes as well"},
-	{"linux.personality.domain", G, false, "LINUX, LINUX32"},
+	{"linux.personality.domain", G, false, "wanted: LINUX, LINUX32"},
 	{"linux.personality.flags", R, false, "the specification has none yet"},
 
 	{"solaris", X, false, ""},

@@ -207,6 +207,25 @@ static void test_terminal(void)
 	free(text);
 }
 
+/* config.md of 1.0.x wants an error. Engines of before 1.1 say 1.0.2-dev and expect the warning. */
+static void test_first_capabilities(void)
+{
+	char *text = config_edit(full_config, "process.capabilities.ambient", "[\"CAP_FOO\"]");
+	char *first = config_edit(text, "ociVersion", "\"1.0.2\"");
+	char *dev = config_edit(text, "ociVersion", "\"1.0.2-dev\"");
+	struct container_spec *spec = config_parse(first);
+
+	ok(!spec, "refused");
+	has_str(last_err.msg, "process.capabilities.ambient: unknown capability 'CAP_FOO'");
+	container_spec_free(spec);
+	spec = config_parse(dev);
+	ok(spec, "but not by a version after it");
+	container_spec_free(spec);
+	free(text);
+	free(first);
+	free(dev);
+}
+
 static void test_capabilities(void)
 {
 	struct container_spec *spec;
@@ -225,6 +244,7 @@ static void test_capabilities(void)
 		"process.capabilities.permitted: unknown capability 'CAP_FOO' is ignored;");
 	eq_int(n_warnings, 2, "each with a warning");
 	container_spec_free(spec);
+	test_first_capabilities();
 	spec = config_try("process.capabilities.permitted", "[]");
 	ok(spec && !spec->guest.proc.caps[GCAP_EFFECTIVE], "not effective without being permitted");
 	ok(spec && !spec->guest.proc.caps[GCAP_AMBIENT], "nor ambient");

@@ -306,6 +306,8 @@ static void test_personality(void)
 	spec = config_try("linux.personality", "{\"domain\":\"LINUX\",\"flags\":[]}");
 	ok((spec->guest.flags & GSPEC_PERSONALITY) && spec->guest.personality == 0, "LINUX");
 	container_spec_free(spec);
+	refuses("linux.personality", "{}", "linux.personality.domain is missing");
+	refuses("linux.personality.domain", "\"\"", "domain: expected LINUX or LINUX32, got ''");
 	refuses("linux.personality.domain", "\"BSD\"",
 		"linux.personality: domain: expected LINUX or LINUX32, got 'BSD'");
 	refuses("linux.personality.flags", "[\"x\"]", "linux.personality.flags is not supported");
