@@ -20,15 +20,18 @@ static int no_memory(struct err *err)
 int hook_points_create(
 	const struct hooks *hooks, const struct container *c, int signal_fd, struct err *err)
 {
+	/* Up to 1.0.1 of the spec prestart hooks ran in start, and some still want to hear so. */
+	autofree char *created = hooks_state(&c->state, container_status_name(CONTAINER_CREATED));
 	autofree char *state = hooks_state(&c->state, container_status_name(CONTAINER_CREATING));
 	autofree char *rootfs = NULL;
 	struct hook_env env = {
 		.dir = c->state.bundle, .watch = c->state.pid, .signal_fd = signal_fd};
 	int r;
 
-	if (!state || asprintf(&rootfs, "/proc/%d/cwd/" SPEC_SHARE_ROOT, c->state.pid) < 0)
+	if (!created || !state ||
+		asprintf(&rootfs, "/proc/%d/cwd/" SPEC_SHARE_ROOT, c->state.pid) < 0)
 		return no_memory(err);
-	r = hooks_run(&hooks->list[HOOK_PRESTART], HOOK_PRESTART, state, &env, err);
+	r = hooks_run(&hooks->list[HOOK_PRESTART], HOOK_PRESTART, created, &env, err);
 	if (r == 0)
 		r = hooks_run(
 			&hooks->list[HOOK_CREATE_RUNTIME], HOOK_CREATE_RUNTIME, state, &env, err);

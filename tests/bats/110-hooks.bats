@@ -38,7 +38,7 @@ in_background() { "$@" >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err" </dev/
 	add_hook prestart "echo second >>$log"
 	ran
 	diff "$log" - <<-END
-		prestart creating true
+		prestart created true
 		second
 		createRuntime creating true
 		createContainer creating true
@@ -63,7 +63,7 @@ in_background() { "$@" >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err" </dev/
 	prepare sleep 100
 	for kind in prestart poststart poststop; do note $kind; done
 	in_background coracle create --bundle "$bundle" --pid-file "$BATS_TEST_TMPDIR/pid" "$id"
-	[[ $(cat "$log") == "prestart creating true" ]]
+	[[ $(cat "$log") == "prestart created true" ]]
 	edit 'del(.hooks)'
 	coracle start "$id"
 	[[ $(tail -n 1 "$log") == "poststart running true" ]]
