@@ -25,7 +25,8 @@ static void say_times(const struct first *f, enum proto_type type)
 	say(type, &m, sizeof(m));
 }
 
-void first_fail(struct first *f, const struct err *err)
+/* The container cannot be had. */
+static void give_up(struct first *f, const struct err *err)
 {
 	struct proto_failed m = say_why(err);
 
@@ -41,7 +42,7 @@ static void ready(struct first *f, const struct child_msg *m)
 
 	f->rootfs_ns = ns_boot_time(f->spec, m->rootfs_ns);
 	if (cgroup_attach_devices(f->c.group, f->spec, &err) < 0) {
-		first_fail(f, &err);
+		give_up(f, &err);
 		return;
 	}
 	f->phase = FIRST_CREATED;
@@ -58,7 +59,7 @@ static void said(struct proc *p, const struct child_msg *m)
 	} else if (m->kind == CHILD_FAILED && f->phase != FIRST_OVER) {
 		err_plain(&err, m->errnum, "%.*s", (int)sizeof(m->text) - 1, m->text);
 		err.exit_status = (int)m->exit_status;
-		first_fail(f, &err);
+		give_up(f, &err);
 	}
 }
 
@@ -95,7 +96,7 @@ void first_spawn(struct first *f, const struct init_env *env, const struct gspec
 			err_set(&err, -r, "epoll");
 	}
 	if (r < 0)
-		first_fail(f, &err);
+		give_up(f, &err);
 }
 
 void first_start(struct first *f)
@@ -131,7 +132,7 @@ void first_ended(struct first *f, int wait_status)
 	err_plain(&err, ESRCH,
 		"the container's first process ended while it was being prepared (%s %d)",
 		signo ? "signal" : "status", signo ? (int)signo : status);
-	first_fail(f, &err);
+	give_up(f, &err);
 }
 
 bool first_done(const struct first *f)
@@ -144,6 +145,9 @@ static void flush_files(const struct first *f)
 {
 	autofd int share = -1;
 
+	/* From now on the host's disk is not waited for. */
+	if (faccessat(f->env->share, PROTO_SHARE_ENDED, F_OK, 0) == 0)
+		log_msg("the share has an entry " PROTO_SHARE_ENDED);
 	sync();
 	/* Once more: what sync() made loop-mounted file systems write lands in files of the share.
 	 */

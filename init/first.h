@@ -30,9 +30,6 @@ struct first {
 /* Makes the container; a failure is said to the host. Both are borrowed for good. */
 void first_spawn(struct first *f, const struct init_env *env, const struct gspec *spec);
 
-/* The container cannot be had: says FAILED. */
-void first_fail(struct first *f, const struct err *err);
-
 /* START has come. */
 void first_start(struct first *f);
 
@@ -42,7 +39,7 @@ void first_ended(struct first *f, int wait_status);
 /* True when the process has ended and all it wrote is with the host. */
 bool first_done(const struct first *f);
 
-/* Writes the files out and says EXITED: the last thing the host waits for. */
+/* Gives the host what files have still to be written, and says EXITED: the last thing it waits for. */
 void first_exit(struct first *f);
 
 #endif

@@ -43,6 +43,10 @@
 
 #define PROTO_EXECS_MAX 250u /* at a time */
 
+/* A name that is never at the share's top level. Who looks it up says that the container has ended: what the
+ * guest syncs from then on is to be with the host's kernel, but not on its disk. */
+#define PROTO_SHARE_ENDED ".ended"
+
 #define PROTO_PAYLOAD_MAX (64u << 10)
 #define PROTO_TEXT_MAX    512u /* bytes of an error text with its NUL */
 

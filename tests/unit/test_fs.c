@@ -8,9 +8,11 @@
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "lib/proto.h"
 #include "tests/tap.h"
 #include "tests/unit/fs_client.h"
 #include "vmm/virtio/device.h"
@@ -448,6 +450,35 @@ static void test_dirs(void)
 	fsc_forget(c, d.nodeid, 1);
 }
 
+/* In place of the C library's. */
+static unsigned syncs;
+
+int syncfs(int fd)
+{
+	syncs++;
+	return (int)syscall(SYS_syncfs, fd);
+}
+
+/* Whose end the guest has told: what it has written is with the host's kernel, and its disk not waited for. */
+static void test_ended(void)
+{
+	struct fuse_syncfs_in sy = {0};
+	struct fuse_entry_out e;
+
+	eq_int(fsc_lookup(c, c->rootfs, PROTO_SHARE_ENDED, &e), -ENOENT, "a name in the root");
+	syncs = 0;
+	eq_int(fsc_call(c, FUSE_SYNCFS, c->rootfs, ARGS(STRUCT(sy)), 0), 0, "SYNCFS");
+	eq_int(syncs, 1, "means nothing: the host is synced");
+	eq_int(fsc_lookup(c, FUSE_ROOT_ID, PROTO_SHARE_ENDED, &e), -ENOENT, "the same above it");
+	eq_int(fsc_call(c, FUSE_SYNCFS, c->rootfs, ARGS(STRUCT(sy)), 0), 0, "SYNCFS");
+	eq_int(syncs, 1, "is the container's end: the host is not synced");
+	fs_server_reset(&c->fs);
+	fsc_init(c, 0);
+	c->rootfs = fsc_node(c, FUSE_ROOT_ID, "rootfs");
+	eq_int(fsc_call(c, FUSE_SYNCFS, c->rootfs, ARGS(STRUCT(sy)), 0), 0, "SYNCFS");
+	eq_int(syncs, 2, "of another session: it is again");
+}
+
 static void test_rest(void)
 {
 	struct fuse_syncfs_in sy = {0};
@@ -493,6 +524,7 @@ static void run_on(const char *base, bool mounts)
 	test_names();
 	test_tmpfile();
 	test_dirs();
+	test_ended();
 	test_rest();
 	fsc_free(c);
 	eq_int(fsc_open_fds(), fds, "no descriptor is left");

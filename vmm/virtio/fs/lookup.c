@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "lib/base.h"
+#include "lib/proto.h"
 #include "vmm/virtio/fs/request.h"
 
 #define ROOTFS_NAME "rootfs"
@@ -72,6 +73,8 @@ int fs_op_lookup(struct fs_req *req)
 		return r;
 	r = fs_lookup(fs, parent, req->name, &n, &entry);
 	cls = parent->cls;
+	if (cls == FS_CLASS_TOP && !strcmp(req->name, PROTO_SHARE_ENDED))
+		fs->ended = true;
 	fs_node_put(&fs->nodes, parent);
 	if (r == -ENOENT && cls == FS_CLASS_ROOTFS)
 		entry.entry_valid = NEGATIVE_ROOTFS_SEC; /* node id 0: the name is not there */

@@ -140,6 +140,7 @@ void fs_server_release(struct fs_server *fs)
 void fs_server_reset(struct fs_server *fs)
 {
 	fs->session = 0;
+	fs->ended = false;
 	fs_handles_clear(&fs->handles, &fs->nodes);
 	fs_nodes_clear(&fs->nodes);
 }

@@ -45,6 +45,7 @@ struct fs_server {
 	 * request (fs_req.session): INIT and DESTROY come by any queue, at any time. */
 	_Atomic uint32_t session;
 	struct vdev_shared *shared; /* where writes are counted; NULL: nobody looks */
+	_Atomic bool ended;         /* PROTO_SHARE_ENDED was looked up in this session */
 };
 
 /* What one worker thread needs of its own. */
