@@ -296,7 +296,8 @@ static int open_vmm(const struct container *c, int *ret_pidfd, struct err *err)
 	if (!c->has_state || c->state.pid <= 0)
 		return 0;
 	pidfd = (int)syscall(SYS_pidfd_open, c->state.pid, 0);
-	if (pidfd < 0 && errno == ESRCH)
+	/* EINVAL, since 6.9 ENOENT: the number is now that of a thread of some process */
+	if (pidfd < 0 && (errno == ESRCH || errno == EINVAL || errno == ENOENT))
 		return 0;
 	if (pidfd < 0)
 		return err_set(err, errno, "cannot reach pid %d", c->state.pid);

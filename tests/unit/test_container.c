@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/file.h>
+#include <sys/socket.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -463,6 +464,48 @@ static void test_half_ended(void)
 	close(fd[1]);
 }
 
+struct tid {
+	int fd;
+	pid_t tid;
+};
+
+static void *tell_tid(void *arg)
+{
+	struct tid *t = arg;
+	char c;
+
+	t->tid = gettid();
+	(void)!write(t->fd, "", 1);
+	(void)!read(t->fd, &c, 1);
+	return NULL;
+}
+
+static void test_pid_of_thread(void)
+{
+	struct container c;
+	struct tid t;
+	pthread_t thread;
+	int fd[2];
+	char b;
+
+	BUG_ON(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd));
+	t.fd = fd[1];
+	BUG_ON(pthread_create(&thread, NULL, tell_tid, &t));
+	eq_int(read(fd[0], &b, 1), 1, "a thread has the number of a VMM that is gone");
+	eq_int(make(&c, in_dir("t"), "t"), 0, "its container");
+	fill_state(&c, t.tid);
+	c.state.pid_start_ticks--;
+	container_save(&c, &err);
+	eq_int(container_status(&c), CONTAINER_STOPPED, "has stopped");
+	eq_int(container_wait_gone(&c, &err), 0, "nothing to wait for");
+	eq_int(container_kill(&c, &err), 0, "nor to kill");
+	container_remove(&c, &err);
+	container_release(&c);
+	close(fd[0]);
+	pthread_join(thread, NULL);
+	close(fd[1]);
+}
+
 int main(void)
 {
 	test_dir_make();
@@ -478,5 +521,6 @@ int main(void)
 	test_remove_without_descriptors();
 	test_kill();
 	test_half_ended();
+	test_pid_of_thread();
 	return tap_done();
 }
