@@ -101,8 +101,10 @@ static int read_stat(pid_t pid, char *ret_state, uint64_t *ret_ticks)
 		return -ESRCH;
 	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT) /* no such process, or no /proc */
+		return access("/proc/self/stat", F_OK) < 0 ? -ENOENT : -ESRCH;
 	if (fd < 0)
-		return errno == ENOENT ? -ESRCH : -errno;
+		return -errno;
 	r = read_file(fd, PROC_STAT_MAX, &text, &len);
 	return r ? r : parse_stat(text, ret_state, ret_ticks);
 }
@@ -118,9 +120,14 @@ bool cstate_pid_alive(const struct cstate *s)
 {
 	uint64_t ticks;
 	char state;
+	int r;
 
-	return s->pid > 0 && !read_stat(s->pid, &state, &ticks) && state != 'Z' && state != 'X' &&
-	       ticks == s->pid_start_ticks;
+	if (s->pid <= 0)
+		return false;
+	r = read_stat(s->pid, &state, &ticks);
+	if (r < 0)
+		return r != -ESRCH;
+	return state != 'Z' && state != 'X' && ticks == s->pid_start_ticks;
 }
 
 static struct json_object *file_json(const struct cstate *s)

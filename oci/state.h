@@ -47,7 +47,8 @@ void cstate_set_created(struct cstate *s);
 /* Field 22 of /proc/PID/stat. -ESRCH when there is no such process. */
 int cstate_pid_start(pid_t pid, uint64_t *ret_ticks);
 
-/* True when `pid` is alive (not a zombie) and is the process that was recorded. */
+/* True when `pid` is alive (not a zombie) and is the process that was recorded; also when that cannot be found
+ * out (no /proc, no descriptor left): what may live is not to be forgotten. */
 bool cstate_pid_alive(const struct cstate *s);
 
 /* Whether it could be read again once written: paths in UTF-8 and not too long. The error names the field. */

@@ -291,6 +291,7 @@ static int open_vmm(const struct container *c, int *ret_pidfd, struct err *err)
 {
 	autofd int pidfd = -1;
 	uint64_t ticks;
+	int r;
 
 	*ret_pidfd = -1;
 	if (!c->has_state || c->state.pid <= 0)
@@ -301,7 +302,10 @@ static int open_vmm(const struct container *c, int *ret_pidfd, struct err *err)
 		return 0;
 	if (pidfd < 0)
 		return err_set(err, errno, "cannot reach pid %d", c->state.pid);
-	if (cstate_pid_start(c->state.pid, &ticks) == 0 && ticks == c->state.pid_start_ticks)
+	r = cstate_pid_start(c->state.pid, &ticks);
+	if (r < 0 && r != -ESRCH)
+		return err_set(err, -r, "cannot look at pid %d", c->state.pid);
+	if (r == 0 && ticks == c->state.pid_start_ticks)
 		*ret_pidfd = take_fd(&pidfd);
 	return 0;
 }

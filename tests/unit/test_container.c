@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -482,10 +483,11 @@ static void *tell_tid(void *arg)
 
 static void test_pid_of_thread(void)
 {
+	struct rlimit limit, none;
 	struct container c;
 	struct tid t;
 	pthread_t thread;
-	int fd[2];
+	int fd[2], r;
 	char b;
 
 	BUG_ON(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd));
@@ -499,6 +501,15 @@ static void test_pid_of_thread(void)
 	eq_int(container_status(&c), CONTAINER_STOPPED, "has stopped");
 	eq_int(container_wait_gone(&c, &err), 0, "nothing to wait for");
 	eq_int(container_kill(&c, &err), 0, "nor to kill");
+	c.state.pid = getpid();
+	getrlimit(RLIMIT_NOFILE, &limit);
+	none = limit;
+	none.rlim_cur = (rlim_t)dup(fd[0]) + 1; /* one more: the pidfd */
+	close((int)none.rlim_cur - 1);
+	setrlimit(RLIMIT_NOFILE, &none);
+	r = container_wait_gone(&c, &err);
+	setrlimit(RLIMIT_NOFILE, &limit);
+	eq_int(r, -EMFILE, "a process that cannot be looked at is not taken for gone");
 	container_remove(&c, &err);
 	container_release(&c);
 	close(fd[0]);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -198,8 +199,11 @@ static void test_pid(void)
 {
 	struct cstate s = {0};
 	uint64_t ticks = 0;
+	struct rlimit limit, none;
 	siginfo_t info;
+	bool alive;
 	pid_t pid;
+	int r;
 
 	eq_int(cstate_pid_start(getpid(), &ticks), 0, "our own start");
 	ok(ticks > 0, "is some time after the machine's");
@@ -219,6 +223,16 @@ static void test_pid(void)
 	eq_int(cstate_pid_start(pid, &ticks), -ESRCH, "no such process");
 	ok(!cstate_pid_alive(&s), "not alive");
 	eq_int(cstate_pid_start(-1, &ticks), -ESRCH, "-1 is no process");
+	s.pid = getpid();
+	getrlimit(RLIMIT_NOFILE, &limit);
+	none = limit;
+	none.rlim_cur = 3;
+	setrlimit(RLIMIT_NOFILE, &none);
+	r = cstate_pid_start(getpid(), &ticks);
+	alive = cstate_pid_alive(&s);
+	setrlimit(RLIMIT_NOFILE, &limit);
+	eq_int(r, -EMFILE, "no descriptor is left to look");
+	ok(alive, "who may be alive counts as alive");
 }
 
 static char *printed(int (*print)(FILE *, const struct cstate_row *, size_t),
