@@ -7,10 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 
 #include "lib/cleanup.h"
 #include "lib/fd.h"
+
+#define WAIT_S 5
 
 int console_socket_check(const char *path, bool terminal, bool detach, struct err *err)
 {
@@ -29,15 +32,23 @@ static int connect_to(const char *path, struct err *err)
 	autofd int node = open(path, O_PATH | O_CLOEXEC);
 	autofd int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	const struct timeval wait = {.tv_sec = WAIT_S};
 
 	if (node < 0)
 		return err_set(err, errno, "cannot open the console socket '%s'", path);
 	if (sock < 0)
 		return err_set(err, errno, "cannot make a socket");
+	/* Who listens may take no connection: our signals are blocked, we could not be interrupted. */
+	(void)setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait));
 	/* By descriptor: engines' paths may be longer than sun_path. */
 	snprintf(sa.sun_path, sizeof(sa.sun_path), "/proc/self/fd/%d", node);
 	if (connect(sock, (struct sockaddr *)&sa, sizeof(sa)) < 0)
-		return err_set(err, errno, "cannot connect to the console socket '%s'", path);
+		return errno == EAGAIN
+			       ? err_plain(err, ETIMEDOUT,
+					 "the console socket '%s' has taken no connection for %d s",
+					 path, WAIT_S)
+			       : err_set(err, errno, "cannot connect to the console socket '%s'",
+					 path);
 	return take_fd(&sock);
 }
 

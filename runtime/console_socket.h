@@ -11,7 +11,7 @@
 int console_socket_check(const char *path, bool terminal, bool detach, struct err *err);
 
 /* Sends the master to who listens at path: one message with the slave's name as data and the descriptor,
- * as runc does. */
+ * as runc does. -ETIMEDOUT: it takes no connection. */
 int console_socket_send(const char *path, int master, struct err *err);
 
 #endif
