@@ -9,7 +9,9 @@
 #include "runtime/command.h"
 #include "runtime/signals.h"
 
-#define SIGNAL_WAIT_MS 5000
+#define KILL_WAIT_MS 5000 /* SIGKILL: the VMM answers by itself */
+#define SIGNAL_WAIT_MS \
+	15000 /* the guest may be busy: the VMM gives it 10 s (LIFE_ANSWER_MS) and says so */
 
 static int send_signal(const struct container *c, int signo, bool all, struct err *err)
 {
@@ -20,7 +22,7 @@ static int send_signal(const struct container *c, int signo, bool all, struct er
 		.flags = all ? CTL_SIGNAL_ALL : 0,
 	};
 
-	return container_ask(c, &req, SIGNAL_WAIT_MS, NULL, err);
+	return container_ask(c, &req, signo == SIGKILL ? KILL_WAIT_MS : SIGNAL_WAIT_MS, NULL, err);
 }
 
 /* With --all, nobody left to signal is no failure: engines say it once more when the container has ended. */
