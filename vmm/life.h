@@ -41,11 +41,10 @@
 #define LIFE_LAST_WORDS_MS 1000  /* from the control channel's end to the panic that explains it */
 #define LIFE_ANSWER_MS     10000 /* for a SIGNAL to be SIGNALED */
 #define LIFE_START_MS      60000 /* for START to be STARTED or FAILED */
-#define LIFE_FREEZE_MS \
-	2000 /* for the guest to freeze the container: then the vCPUs are held anyway */
-#define LIFE_RETRY_MS    20 /* after the kernel had no memory for a message */
-#define LIFE_SIGNALS_MAX CONTROL_CLIENTS_MAX
-#define LIFE_STATUS_VM   255
+#define LIFE_FREEZE_MS     5000 /* for the container to be frozen: then the vCPUs are held anyway */
+#define LIFE_RETRY_MS      20   /* after the kernel had no memory for a message */
+#define LIFE_SIGNALS_MAX   CONTROL_CLIENTS_MAX
+#define LIFE_STATUS_VM     255
 
 enum life_state {
 	LIFE_BOOTING,   /* waiting for HELLO */
