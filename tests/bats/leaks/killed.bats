@@ -68,3 +68,21 @@ stopped() {
 	note_before
 	killed_everywhere stopped delete "$id"
 }
+
+@test "delete --force killed at every step" {
+	bundle_of sleep 100000
+	note_before
+	killed_everywhere running delete --force "$id"
+}
+
+@test "exec killed at every step" {
+	bundle_of sleep 100000
+	note_before
+	killed_everywhere running exec --pid-file "$BATS_TEST_TMPDIR/exec" "$id" true
+}
+
+@test "exec --detach killed at every step" {
+	bundle_of sleep 100000
+	note_before
+	killed_everywhere running exec --detach --pid-file "$BATS_TEST_TMPDIR/exec" "$id" sleep 1000
+}
