@@ -34,8 +34,8 @@
 #define FS_SESSION_SETXATTR_EXT 2u /* setxattr requests have the long form */
 
 /* Descriptors that are not the file server's to use: all threads of the VMM share one table. 1,024
- * vsock streams, 16 control clients, one a mount of the share, those of requests at work, and as
- * many again. A quarter of them all, where there are few. */
+ * vsock streams, 266 control clients, 250 connections of exec'd processes' proxies, one a mount of the
+ * share, those of requests at work, and room to spare. A quarter of them all, where there are few. */
 #define FS_FD_RESERVE 4096
 
 struct fs_server {
