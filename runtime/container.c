@@ -174,6 +174,8 @@ int container_new(struct container *c, const char *root, const char *id, struct 
 		return r;
 	}
 	r = lock_dir(c, err);
+	if (r < 0 && r != -EBUSY) /* a file system without locks, for example */
+		unlinkat(c->root_fd, id, AT_REMOVEDIR);
 	if (r >= 0)
 		r = still_there(c, err);
 	if (r < 0) /* a `delete --force` was quicker: what has the name now is not ours to remove */
@@ -214,6 +216,10 @@ int container_open(
 	if (r == -ENOENT) { /* create is under way, or died before it wrote anything */
 		*err = (struct err)ERR_INIT;
 		return 0;
+	}
+	if (r >= 0 && strcmp(c->state.id, id)) {
+		r = err_plain(err, EINVAL, STATE_FILE ": id: that of container '%s'", c->state.id);
+		cstate_release(&c->state);
 	}
 	if (r < 0)
 		return err_wrap(err, "container %s", id);

@@ -219,3 +219,13 @@ load common
 	((status == 1 && ${#stderr_lines[@]} == 1))
 	left_nothing
 }
+
+@test "a state directory on a file system without locks: refused, nothing is left" {
+	"$CORACLE_BIN" spec --bundle "$bundle"
+	mkdir "$bundle/rootfs"
+	edit '.process.terminal = false'
+	run strace -qq -o /dev/null -e trace=flock -e inject=flock:error=ENOLCK:when=1 \
+		"$CORACLE_BIN" --root "$root" create --bundle "$bundle" "$id"
+	fails 1 "cannot lock container '$id': No locks available"
+	left_nothing
+}

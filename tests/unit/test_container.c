@@ -227,6 +227,12 @@ static void test_state(void)
 	eq_int(container_status(&d), CONTAINER_STOPPED, "without a process: stopped");
 	eq_int(container_kill(&d, &err), 0, "nothing to kill");
 	container_release(&d);
+	BUG_ON(rename(in_dir("st/s"), in_dir("st/t")));
+	eq_int(open_it(&d, in_dir("st"), "t", false), -EINVAL, "another container's state");
+	eq_str(err.msg, "container t: state.json: id: that of container 's'", "is an error");
+	ok(d.dir_fd >= 0 && !d.has_state && !d.state.pid, "and not used");
+	container_release(&d);
+	BUG_ON(rename(in_dir("st/t"), in_dir("st/s")));
 	BUG_ON(truncate(in_dir("st/s/state.json"), 10));
 	ok(open_it(&d, in_dir("st"), "s", true) < 0, "garbage is an error");
 	has_str(err.msg, "container s: state.json");
