@@ -182,14 +182,14 @@ static void test_deadline(void)
 	ok(at_end(conn), "is not waited for");
 	eq_int(heard_kill(&w), m.id, "whatever it does is to end");
 	close(conn);
-	w.life.start_ms = 600;
+	w.life.start_ms = 2000;
 	conn = proxy(&w);
 	m = heard_exec(&w);
-	for (int i = 0; i < 8; i++) { /* 1.2 s and more */
+	for (int i = 0; i < 8; i++) { /* 2.4 s and more */
 		int other = proxy(&w);
 		struct proto_exec o = heard_exec(&w);
 
-		usleep(150000);
+		usleep(300000);
 		say_failed(&w, o.id, ENOENT, 127, "no");
 		BUG_ON(ctl_answer(other).errnum != ENOENT);
 		say_closed(&w, o.id);
