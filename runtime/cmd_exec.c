@@ -15,6 +15,7 @@
 #include "runtime/console_socket.h"
 #include "runtime/exec_proxy.h"
 #include "runtime/log.h"
+#include "runtime/pass_fds.h"
 #include "runtime/pid_file.h"
 #include "runtime/signals.h"
 
@@ -57,22 +58,6 @@ static int check_cgroup(struct options *o, struct err *err)
 			"--cgroup: one path, without a controller: the container's cgroup is v2");
 	if (!stays_below(path) || path_clean(path, o->cgroup) < 0)
 		return err_plain(err, EINVAL, "%.200s is not a sub cgroup path", path);
-	return 0;
-}
-
-static int check_options(struct options *o, const struct global *g, struct err *err)
-{
-	int r = check_cgroup(o, err);
-
-	if (r < 0)
-		return r;
-	if (o->preserve_fds && !g->lenient)
-		return err_plain(err, EOPNOTSUPP,
-			"--preserve-fds %u: a descriptor cannot be passed into a VM",
-			o->preserve_fds);
-	if (o->preserve_fds)
-		log_msg(LOG_LEVEL_WARNING, "--preserve-fds %u: not passed into the VM",
-			o->preserve_fds);
 	return 0;
 }
 
@@ -166,7 +151,9 @@ static int exec_in(struct container *c, struct options *o, const struct global *
 	int r = check_status(c, o, err);
 
 	if (r >= 0)
-		r = check_options(o, g, err);
+		r = check_cgroup(o, err);
+	if (r >= 0)
+		r = pass_fds_check(o->preserve_fds, g->lenient, err);
 	if (r >= 0)
 		r = load_process(&process, o, g, c, argc, argv, err);
 	process.proc.cgroup = o->cgroup;

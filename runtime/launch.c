@@ -20,6 +20,7 @@
 #include "runtime/launch_config.h"
 #include "runtime/launch_report.h"
 #include "runtime/log.h"
+#include "runtime/pass_fds.h"
 #include "runtime/pid_file.h"
 #include "runtime/sandbox.h"
 
@@ -37,18 +38,6 @@ static int open_bundle(const char *path, char **ret_abs, struct err *err)
 		return err_set(err, errno, "cannot find the bundle '%s'", path);
 	*ret_abs = take_ptr(&abs);
 	return take_fd(&fd);
-}
-
-static int check_options(const struct launch *l, const struct global *g, struct err *err)
-{
-	if (l->preserve_fds && !g->lenient)
-		return err_plain(err, EOPNOTSUPP,
-			"--preserve-fds %u: a descriptor cannot be passed into a VM",
-			l->preserve_fds);
-	if (l->preserve_fds)
-		log_msg(LOG_LEVEL_WARNING, "--preserve-fds %u: not passed into the VM",
-			l->preserve_fds);
-	return 0;
 }
 
 static bool has_create_hooks(const struct hooks *h)
@@ -266,7 +255,7 @@ int launch_container(struct launch *l, const struct global *g, const char *id, s
 	r = spec_load(&spec, bundle_fd, &opts, err);
 	if (r < 0)
 		return r;
-	r = check_options(l, g, err);
+	r = pass_fds_check(l->preserve_fds, g->lenient, err);
 	if (r == 0)
 		r = launch_terminal_open(
 			&l->terminal, l->console_socket, l->detach, &spec->guest.proc, err);
