@@ -57,10 +57,11 @@ bool life_answers(const struct life *l)
 	return !l->paused || is_frozen(l);
 }
 
-/* Holds the vCPUs, or lets them run: for questions, if there are any. */
+/* Holds the vCPUs, or lets them run: for questions, if there are any, but not before the pause itself has been
+ * answered, which questions one after the other would put off. */
 void life_questions_changed(struct life *l)
 {
-	bool hold = l->paused && !(is_frozen(l) && life_query_waiting(l));
+	bool hold = l->paused && (l->pause_token || !is_frozen(l) || !life_query_waiting(l));
 
 	if (hold == l->held || l->state == LIFE_DRAINING || l->ended)
 		return;
@@ -84,8 +85,10 @@ static void answer_pause(struct life *l, int errnum, const char *text)
 
 void life_parked(struct life *l)
 {
-	if (l->pause_token && l->held && l->paused && vcpus_parked(l->vcpus))
-		answer_pause(l, 0, NULL);
+	if (!l->pause_token || !l->held || !l->paused || !vcpus_parked(l->vcpus))
+		return;
+	answer_pause(l, 0, NULL);
+	life_questions_changed(l);
 }
 
 /* The guest has frozen the container, or will not. */

@@ -256,6 +256,37 @@ static void test_signal_under_way(void)
 	world_end(&w);
 }
 
+/* A question that waits for the guest when the container is paused. */
+static void test_question_under_way(void)
+{
+	struct {
+		struct proto_hdr h;
+		struct proto_ask ask;
+	} m = {.ask = {.id = 0}};
+	struct ctl_reply r;
+	struct world w;
+	int conn;
+
+	world_run_up(&w);
+	conn = world_client(&w);
+	ctl_send(conn, CTL_ASK, PROTO_ASK_STATS);
+	fcntl(w.guest, F_SETFL, 0);
+	BUG_ON(recv(w.guest, &m, sizeof(m), 0) != sizeof(m));
+	r = pauses(&w, 0);
+	ok(r.errnum == 0 && r.phase == VM_PAUSED, "a pause does not wait for a question's answer");
+	eq_int(world_ask(&w, CTL_STATE, 0).phase, VM_PAUSED, "the container is paused");
+	ok(!is_held(&w), "and the vCPUs run for the answer");
+	say_answer(&w, m.ask.id, 0);
+	r = ctl_answer(conn);
+	ok(r.errnum == 0 && r.phase == VM_PAUSED, "which comes");
+	eq_int(world_ask(&w, CTL_STATE, 0).phase, VM_PAUSED, "then");
+	ok(is_held(&w), "they are held");
+	close(conn);
+	resumes(&w);
+	guest_exited(&w, 0);
+	world_end(&w);
+}
+
 static void test_kill(void)
 {
 	struct proto_signal sig = {0};
@@ -416,6 +447,7 @@ int main(void)
 	test_questions();
 	test_freezer();
 	test_signal_under_way();
+	test_question_under_way();
 	test_kill();
 	test_deadlines();
 	test_vcpu();
