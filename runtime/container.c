@@ -23,6 +23,8 @@
 #define STATUS_WAIT_MS \
 	10000 /* a busy machine is a more usual reason to wait than a VMM that is stopped */
 
+#define PASSES_MAX 16 /* over a state directory in which things appear */
+
 static const char *tmp_root(void)
 {
 	static char path[32];
@@ -400,9 +402,17 @@ int container_remove(struct container *c, struct err *err)
 	d = fdopendir(c->dir_fd);
 	if (!d)
 		return err_set(err, errno, "cannot read '%s/%s'", c->root, c->id);
-	empty_tree(d, 0);
-	if (unlinkat(c->root_fd, c->id, AT_REMOVEDIR) < 0 && errno != ENOENT)
-		r = err_set(err, errno, "cannot remove '%s/%s'", c->root, c->id);
+	/* An `exec` whose process began as the VMM ended may leave its mark between reading and removing; no other
+	 * can begin. */
+	for (unsigned i = 0; i < PASSES_MAX; i++) {
+		rewinddir(d);
+		empty_tree(d, 0);
+		r = unlinkat(c->root_fd, c->id, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
+		if (r != -ENOTEMPTY)
+			break;
+	}
+	if (r < 0)
+		r = err_set(err, -r, "cannot remove '%s/%s'", c->root, c->id);
 	closedir(d); /* now: the lock goes with it */
 	c->dir_fd = -1;
 	c->locked = false;

@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/resource.h>
@@ -487,6 +488,35 @@ static void *tell_tid(void *arg)
 	return NULL;
 }
 
+/* A mark is made as soon as another file goes: in time, or too late, but never so that the removal fails. */
+static void test_late_mark(void)
+{
+	char event[4096];
+	struct container c;
+	int fd, status;
+	pid_t pid;
+
+	eq_int(make(&c, in_dir("l"), "l"), 0, "a container");
+	for (int i = 0; i < 20; i++) {
+		snprintf(event, sizeof(event), "exec.%d", i);
+		BUG_ON(symlinkat("1", c.dir_fd, event));
+	}
+	fd = inotify_init1(IN_CLOEXEC);
+	BUG_ON(fd < 0 || inotify_add_watch(fd, in_dir("l/l"), IN_DELETE) < 0);
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		if (read(fd, event, sizeof(event)) > 0)
+			(void)!symlinkat("1", c.dir_fd, "exec.late");
+		_exit(0);
+	}
+	eq_int(container_remove(&c, &err), 0, "removed, whatever appears meanwhile");
+	ok(!exists("l/l"), "it is gone");
+	waitpid(pid, &status, 0);
+	container_release(&c);
+	close(fd);
+}
+
 static void test_pid_of_thread(void)
 {
 	struct rlimit limit, none;
@@ -538,6 +568,7 @@ int main(void)
 	test_remove_without_descriptors();
 	test_kill();
 	test_half_ended();
+	test_late_mark();
 	test_pid_of_thread();
 	return tap_done();
 }
