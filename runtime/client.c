@@ -134,11 +134,12 @@ int container_request(const struct container *c, enum ctl_type type, uint32_t ar
 	return container_ask(c, &req, timeout_ms, ret_reply, err);
 }
 
-int container_timeline(const struct container *c, struct timeline *ret, struct err *err)
+int container_timeline(
+	const struct container *c, int timeout_ms, struct timeline *ret, struct err *err)
 {
 	struct ctl_request req = {.version = CTL_VERSION, .type = CTL_TIMELINE};
 	struct ctl_timeline_reply reply;
-	int r = transact(c, &req, -1, &reply, sizeof(reply), err);
+	int r = transact(c, &req, timeout_ms, &reply, sizeof(reply), err);
 
 	if (r < 0)
 		return r;

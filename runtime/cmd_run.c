@@ -22,7 +22,8 @@
 #include "runtime/signals.h"
 #include "runtime/timing.h"
 
-#define SIGNAL_WAIT_MS 5000
+#define SIGNAL_WAIT_MS   5000
+#define TIMELINE_WAIT_MS 10000
 
 /* True once the VMM has ended; *ret_status is then what the shell calls the exit status. */
 static bool reap(struct launch *l, int *ret_status)
@@ -117,7 +118,7 @@ static void time_detached(struct launch *l, const struct container *c, int timin
 
 	if (timing_fd < 0)
 		return;
-	if (container_timeline(c, &l->timeline, &err) < 0)
+	if (container_timeline(c, TIMELINE_WAIT_MS, &l->timeline, &err) < 0)
 		log_msg(LOG_LEVEL_WARNING, "no timing: %s",
 			err.msg); /* it may have ended already */
 	else

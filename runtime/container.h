@@ -81,7 +81,8 @@ int container_request(const struct container *c, enum ctl_type type, uint32_t ar
 /* The same for a request with flags. */
 int container_ask(const struct container *c, const struct ctl_request *req, int timeout_ms,
 	struct ctl_reply *ret_reply, struct err *err);
-int container_timeline(const struct container *c, struct timeline *ret, struct err *err);
+int container_timeline(
+	const struct container *c, int timeout_ms, struct timeline *ret, struct err *err);
 
 /* The same in two halves, for a caller that waits for more than the answer. send: the socket, to be
  * closed by the caller, or -errno. receive: what container_request() returns. */

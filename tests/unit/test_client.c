@@ -204,13 +204,20 @@ static void test_timeline(void)
 	f.answer.msg.timeline.ns[TL_EXEC] = 77;
 	err = (struct err)ERR_INIT;
 	pthread_create(&f.thread, NULL, serve, &f);
-	eq_int(container_timeline(&f.c, &t, &err), 0, "the timeline");
+	eq_int(container_timeline(&f.c, LONG_WAIT_MS, &t, &err), 0, "the timeline");
 	pthread_join(f.thread, NULL);
 	eq_int((intmax_t)t.ns[TL_EXEC], 77, "arrives");
 	eq_int(f.got.type, CTL_TIMELINE, "by its request");
 	f.len = sizeof(struct ctl_reply);
 	pthread_create(&f.thread, NULL, serve, &f);
-	eq_int(container_timeline(&f.c, &t, &err), -EPROTO, "a reply of the other kind");
+	eq_int(container_timeline(&f.c, LONG_WAIT_MS, &t, &err), -EPROTO,
+		"a reply of the other kind");
+	pthread_join(f.thread, NULL);
+	f.len = 0;
+	f.keep_open = true;
+	err = (struct err)ERR_INIT;
+	pthread_create(&f.thread, NULL, serve, &f);
+	eq_int(container_timeline(&f.c, SHORT_WAIT_MS, &t, &err), -ETIMEDOUT, "none");
 	pthread_join(f.thread, NULL);
 	fake_release(&f);
 }
