@@ -8,13 +8,13 @@
 #include "runtime/hook_points.h"
 #include "runtime/launch_cgroup.h"
 
-/* A state file that cannot be read must not make a container undeletable. */
+/* A state file that cannot be read must not make a container undeletable; whose lock another has is in use. */
 static int open_for_delete(struct container *c, const struct global *g, const char *id, bool lock,
 	bool force, struct err *err)
 {
 	int r = container_open(c, g->root, id, lock, err);
 
-	if (r < 0 && force && c->dir_fd >= 0 && r != -ENOENT) {
+	if (r < 0 && force && c->dir_fd >= 0 && c->locked == lock && r != -ENOENT) {
 		*err = (struct err)ERR_INIT;
 		return 0;
 	}

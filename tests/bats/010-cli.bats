@@ -229,3 +229,15 @@ load common
 	fails 1 "cannot lock container '$id': No locks available"
 	left_nothing
 }
+
+@test "delete --force takes no container away whose lock it has not" {
+	mkdir -p "$root/$id"
+	chmod 700 "$root" "$root/$id"
+	echo garbage >"$root/$id/state.json"
+	run strace -qq -o /dev/null -e trace=flock -e inject=flock:error=ENOLCK:when=1+ \
+		"$CORACLE_BIN" --root "$root" delete --force "$id"
+	fails 1 "cannot lock container '$id'"
+	[[ -e $root/$id/state.json ]]
+	run -0 coracle delete --force "$id" # but what nobody can read
+	[[ ! -e $root/$id ]]
+}
