@@ -88,6 +88,20 @@ setup_files() {
 	[[ $output == one ]]
 }
 
+@test "a recursive bind of the root comes off with one umount, in every propagation" {
+	need_kvm
+	local mode
+	for mode in shared slave private; do
+		new_bundle sh -c 'mkdir /1 /2 /3; touch /3/f; mount -o rbind / /1; mount -o bind /3 /2; ls /1/2; umount -l /2; umount -l /1; rmdir /1 && ls /3'
+		own_rootfs
+		edit '.linux.rootfsPropagation = $m | .process.capabilities |= (.bounding += ["CAP_SYS_ADMIN"] | .effective += ["CAP_SYS_ADMIN"] | .permitted += ["CAP_SYS_ADMIN"])' --arg m "$mode"
+		run_container
+		echo "$mode: $output"
+		((status == 0))
+		if [[ $mode == shared ]]; then [[ $output == $'f\nf' ]]; else [[ $output == f ]]; fi
+	done
+}
+
 @test "tmpfs: size, mode, options" {
 	need_kvm
 	new_bundle sh -c 'stat -f -c "%T %b*%S" /t; stat -c %a /t; grep " /t " /proc/self/mountinfo; cp /bin/true /t/; /t/true || echo noexec; head -c 2M /dev/zero >/t/big || echo full'

@@ -607,6 +607,27 @@ static void test_propagation(void)
 	eq_str(output(s), " /a unbindable /b shared", "several, one after the other");
 }
 
+/* What runtime-tools' linux_rootfs_propagation does. */
+static void test_root_propagation(void)
+{
+	static const struct {
+		uint64_t flags;
+		const char *want;
+	} rows[] = {{MS_SHARED, "f\nbin\n"}, {MS_SLAVE, "bin\n"}, {MS_PRIVATE, "bin\n"},
+		{MS_UNBINDABLE, "unbindable\n"}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct gspec *s =
+			fresh("mkdir /1 /2 /3; touch /3/f; "
+			      "mount -o rbind / /1 2>/dev/null || { echo unbindable; exit; }; "
+			      "mount -o rbind /3 /2; ls /1/2; umount -l /2; rmdir /2; umount -l "
+			      "/1; rmdir /1; ls / | grep bin");
+
+		s->root_propagation = rows[i].flags;
+		eq_str(output(s), rows[i].want, rows[i].want);
+	}
+}
+
 /* The start as in a VM, from a tmpfs over the first root; and nothing of it is left in sight. */
 static void test_base(void)
 {
@@ -651,6 +672,7 @@ int main(void)
 	test_cgroup();
 	test_cgroup_owner();
 	test_propagation();
+	test_root_propagation();
 	test_base();
 	harness_close();
 	return tap_done();

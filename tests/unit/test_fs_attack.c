@@ -435,6 +435,11 @@ static void test_read_only(void)
 	fsc_forget(c, f, 1);
 	fsc_forget(c, ro, 1);
 	ok(umount2(host("m0"), MNT_DETACH) == 0, "unmounted");
+	ok(mount("tmpfs", host("rootfs"), "tmpfs", 0, NULL) == 0, "a mount as the root");
+	eq_int(fsc_lookup(c, FUSE_ROOT_ID, "rootfs", &e), 0, "LOOKUP of it");
+	ok(!(e.attr.flags & FUSE_ATTR_SUBMOUNT), "no mount of its own to the guest");
+	fsc_forget(c, e.nodeid, 1);
+	ok(umount2(host("rootfs"), MNT_DETACH) == 0, "unmounted");
 }
 
 /* Two threads of one server on the same names, nodes and handles; the tables must balance at the

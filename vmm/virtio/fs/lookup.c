@@ -39,6 +39,10 @@ int fs_lookup_fd_take(struct fs_server *fs, struct fs_node *parent, const char *
 	if (r < 0)
 		return r;
 	fs_fill_entry(fs, n, &stx, ret_entry);
+	/* The container's root is in the share's own file system, or each bind of "/" would have a second
+	 * mount over it, which outlives its umount(8). */
+	if (parent->cls == FS_CLASS_TOP && place.cls == FS_CLASS_ROOTFS)
+		ret_entry->attr.flags &= ~FUSE_ATTR_SUBMOUNT;
 	*ret_node = n;
 	return 0;
 }
