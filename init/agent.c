@@ -9,6 +9,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "init/ask.h"
@@ -108,6 +109,25 @@ static bool on_signal(struct agent *a, const void *payload)
 	return true;
 }
 
+/* Only forward: the message takes its time, too. A clock that is far ahead is wrong all the same. */
+static void on_clock(const void *payload)
+{
+	const uint64_t far_ns = 10 * 1000000000ull;
+	struct proto_clock m;
+	struct timespec t;
+	uint64_t own;
+
+	memcpy(&m, payload, sizeof(m));
+	clock_gettime(CLOCK_REALTIME, &t);
+	own = (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
+	if (own >= m.realtime_ns && own - m.realtime_ns < far_ns)
+		return;
+	t.tv_sec = (time_t)(m.realtime_ns / 1000000000ull);
+	t.tv_nsec = (long)(m.realtime_ns % 1000000000ull);
+	if (clock_settime(CLOCK_REALTIME, &t) < 0)
+		log_msg("cannot set the clock: %s", strerror(errno));
+}
+
 static bool on_exec(const void *payload)
 {
 	struct proto_exec m;
@@ -140,6 +160,7 @@ static bool on_frame(struct agent *a, const struct proto_frame *f)
 {
 	switch (f->type) {
 	case PROTO_START: first_start(&a->first); return true;
+	case PROTO_CLOCK: on_clock(f->payload); return true;
 	case PROTO_SIGNAL: return on_signal(a, f->payload);
 	case PROTO_EXEC: return on_exec(f->payload);
 	case PROTO_RESIZE: on_resize(a, f->payload); return true;

@@ -32,6 +32,7 @@ static const struct {
 	[PROTO_ASK] = {sizeof(struct proto_ask), PROTO_ASK_MAX},
 	[PROTO_ANSWER] = {sizeof(struct proto_answer), PROTO_ANSWER_MAX},
 	[PROTO_EVENT] = {sizeof(struct proto_event), 0},
+	[PROTO_CLOCK] = {sizeof(struct proto_clock), 0},
 };
 
 static bool length_fits(uint32_t type, uint32_t len)

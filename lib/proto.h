@@ -33,7 +33,7 @@
 #include <assert.h>
 #include <stdint.h>
 
-#define PROTO_VERSION      3
+#define PROTO_VERSION      4
 #define PROTO_GUEST_CID    3
 #define PROTO_PORT_CONTROL 1024
 #define PROTO_PORT_STDIN   1025
@@ -68,6 +68,7 @@ enum proto_type {
 	PROTO_ASK,
 	PROTO_ANSWER,
 	PROTO_EVENT,
+	PROTO_CLOCK,
 	PROTO_TYPES
 };
 
@@ -99,6 +100,12 @@ struct proto_failed {
 	char text[PROTO_TEXT_MAX]; /* NUL-terminated, printable */
 };
 static_assert(sizeof(struct proto_failed) == 520, "wire");
+
+/* The guest's kernel starts with KVM's wall clock, but loses what passes before its clock source runs. */
+struct proto_clock {
+	uint64_t realtime_ns; /* the host's CLOCK_REALTIME when this was sent */
+};
+static_assert(sizeof(struct proto_clock) == 8, "wire");
 
 /* Whom SIGNAL and RESIZE mean: the id of an EXEC, or one of these. */
 #define PROTO_PROCESS_FIRST 0u         /* the container's first process */

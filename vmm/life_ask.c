@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <time.h>
 
 #include "lib/base.h"
 
@@ -196,6 +197,16 @@ static bool deliver(struct life *l, uint32_t signo, uint32_t process, control_to
 	BUG_ON(true);
 }
 
+static int send_clock(struct life *l)
+{
+	struct proto_clock m;
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	m.realtime_ns = htole64((uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec);
+	return life_send(l, PROTO_CLOCK, &m, sizeof(m));
+}
+
 static bool start(struct life *l, control_token token, struct ctl_reply *reply)
 {
 	if (l->state == LIFE_BOOTING || l->state == LIFE_PREPARING)
@@ -207,7 +218,7 @@ static bool start(struct life *l, control_token token, struct ctl_reply *reply)
 	if (l->state != LIFE_CREATED)
 		return life_answer(reply, EALREADY, "cannot start an already running container");
 	timeline_mark(&l->tl, TL_EXEC_ASKED);
-	if (life_send(l, PROTO_START, NULL, 0) < 0)
+	if (send_clock(l) < 0 || life_send(l, PROTO_START, NULL, 0) < 0)
 		return life_answer(reply, EPIPE, "the guest does not answer");
 	if (l->cfg->hooks_timeout_ms != VM_HOOKS_FOREVER)
 		life_set_deadline(l, DEADLINE_START, l->start_ms + l->cfg->hooks_timeout_ms);

@@ -130,6 +130,21 @@ caps_of() { grep -E "^Cap" /proc/self/status; }
 	shows 0 'for i in 1 2 3 4 5; do (sh -c "sleep 0.1 &" &); done; sleep 1; ps -e -o stat= | grep -c ^Z || true'
 }
 
+@test "the time of day is the host's" {
+	local before got
+	new_bundle date +%s%N
+	coracle create --bundle "$bundle" "$id" >"$BATS_TEST_TMPDIR/out" 2>&1 </dev/null
+	before=$(date +%s%N)
+	coracle start "$id"
+	until_true 60 test -s "$BATS_TEST_TMPDIR/out"
+	got=$(cat "$BATS_TEST_TMPDIR/out")
+	echo "$((got - before)) ns later"
+	((got >= before && got <= $(date +%s%N)))
+	until_true 60 eval '[[ $(status_of "$id") == stopped ]]'
+	coracle delete "$id"
+	left_nothing
+}
+
 @test "sysctl" {
 	need_kvm
 	new_bundle

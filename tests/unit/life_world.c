@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/life_world.h"
 
+#include <endian.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -211,16 +212,27 @@ void guest_failed(struct world *w, int32_t errnum, uint32_t status, const char *
 	guest_say(w, PROTO_FAILED, &m, sizeof(m));
 }
 
-int guest_heard(struct world *w, struct proto_signal *ret_sig)
+static bool hears(struct world *w, void *ret, size_t len)
 {
 	struct pollfd p = {.fd = w->guest, .events = POLLIN};
+
+	return poll(&p, 1, WORLD_WAIT_MS) == 1 &&
+	       recv(w->guest, ret, len, MSG_WAITALL) == (ssize_t)len;
+}
+
+int guest_heard(struct world *w, struct proto_signal *ret_sig)
+{
+	struct proto_clock clock;
 	struct proto_hdr h;
 
-	if (poll(&p, 1, WORLD_WAIT_MS) != 1 ||
-		recv(w->guest, &h, sizeof(h), MSG_WAITALL) != sizeof(h))
+	if (!hears(w, &h, sizeof(h)))
 		return 0;
-	if (h.type == PROTO_SIGNAL &&
-		recv(w->guest, ret_sig, sizeof(*ret_sig), 0) != sizeof(*ret_sig))
+	if (h.type == PROTO_CLOCK) { /* between others; START is what it comes with */
+		if (!hears(w, &clock, sizeof(clock)) || !hears(w, &h, sizeof(h)))
+			return 0;
+		w->clock_ns = le64toh(clock.realtime_ns);
+	}
+	if (h.type == PROTO_SIGNAL && !hears(w, ret_sig, sizeof(*ret_sig)))
 		return 0;
 	return h.type;
 }

@@ -36,6 +36,7 @@ struct world {
 	void *opaque;
 	bool drain_at_once;
 	uint32_t drain_id;
+	uint64_t clock_ns; /* what the guest was last told, by guest_heard() */
 	pthread_t device, main;
 	int status, death_signal; /* what it returned; PR_GET_PDEATHSIG of its thread then */
 };

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lib/base.h"
@@ -15,8 +16,17 @@
 #include "vmm/virtio/devices.h"
 #include "vmm/virtio/fault.h"
 
+static uint64_t realtime_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
+}
+
 static void test_start(struct world *w)
 {
+	uint64_t before;
 	struct proto_signal sig;
 	struct vmm_report rep;
 	struct ctl_reply r;
@@ -41,8 +51,10 @@ static void test_start(struct world *w)
 	ctl_send(s, CTL_STATE, 0);
 	r = ctl_answer(s);
 	eq_int(r.phase, VM_CREATED, "created");
+	before = realtime_ns();
 	ctl_send(s, CTL_START, 0);
 	eq_int(guest_heard(w, &sig), PROTO_START, "START reaches the guest");
+	ok(w->clock_ns >= before && w->clock_ns <= realtime_ns(), "after the time of day");
 	guest_started(w);
 	r = ctl_answer(s);
 	ok(r.errnum == 0 && r.phase == VM_RUNNING, "and is answered once it has started");
