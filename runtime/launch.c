@@ -172,9 +172,16 @@ static int fill_hook_state(struct container_spec *spec, const struct cstate *s, 
 	return spec->guest.hook_state ? 0 : err_set(err, ENOMEM, "cannot encode the state");
 }
 
+/* What is left is said: nobody would look for it. ENOENT: `delete --force` was quicker. */
+static void check_undone(int r, const struct err *err)
+{
+	if (r < 0 && r != -ENOENT)
+		log_msg(LOG_LEVEL_WARNING, "%s", err->msg);
+}
+
 void launch_undo(struct launch *l, struct container *c)
 {
-	struct err ignored = ERR_INIT;
+	struct err err = ERR_INIT;
 
 	launch_terminal_release(&l->terminal);
 	close_fd(&l->report_fd);
@@ -186,12 +193,12 @@ void launch_undo(struct launch *l, struct container *c)
 		waitpid(l->pid, NULL, 0);
 		l->pid = 0;
 	}
-	launch_cgroup_remove(&c->state, &ignored);
+	check_undone(launch_cgroup_remove(&c->state, &err), &err);
 	cgroup_undo(&l->cgroup);
 	cgroup_release(&l->cgroup);
 	if (c->dir_fd < 0)
 		return;
-	container_remove(c, &ignored);
+	check_undone(container_remove(c, &err), &err);
 	if (l->has_run_hooks)
 		hook_points_deleted(c);
 }

@@ -241,3 +241,14 @@ load common
 	run -0 coracle delete --force "$id" # but what nobody can read
 	[[ ! -e $root/$id ]]
 }
+
+@test "what a failed create cannot remove is said" {
+	"$CORACLE_BIN" spec --bundle "$bundle"
+	mkdir "$bundle/rootfs"
+	edit '.process.terminal = false | .annotations["coracle.vm.kernel"] = "/nowhere"'
+	run strace -qq -o /dev/null -e trace=unlinkat -e inject=unlinkat:error=EIO:when=1+ \
+		"$CORACLE_BIN" --root "$root" create --bundle "$bundle" "$id"
+	fails 1 "warning: cannot remove '$root/$id': Input/output error"
+	run -0 coracle delete --force "$id"
+	left_nothing
+}
