@@ -27,15 +27,15 @@ static const struct flag_attr flag_attrs[] = {
 
 struct fs_flag {
 	uint64_t ms;
-	const char *key;
+	const char *key, *not_key; /* NULL: the kernel has none */
 };
 
 /* Those of the file system, as fsconfig(2) calls them. */
 static const struct fs_flag fs_flags[] = {
-	{MS_SYNCHRONOUS, "sync"},
+	{MS_SYNCHRONOUS, "sync", "async"},
 	{MS_DIRSYNC, "dirsync"},
-	{MS_MANDLOCK, "mand"},
-	{MS_LAZYTIME, "lazytime"},
+	{MS_MANDLOCK, "mand", "nomand"},
+	{MS_LAZYTIME, "lazytime", "nolazytime"},
 };
 
 #define ATIME_FLAGS  ((uint64_t)(MS_NOATIME | MS_STRICTATIME | MS_RELATIME))
@@ -142,15 +142,17 @@ static int set_options(int fs, const char *data)
 	return 0;
 }
 
-static int set_flags(int fs, const char *fstype, uint64_t ms_flags)
+static int set_flags(int fs, uint64_t ms_flags, uint64_t clear_flags)
 {
-	if ((ms_flags & MS_RDONLY) && !pseudo_fs(fstype) &&
-		sys_fsconfig(fs, FSCONFIG_SET_FLAG, "ro", NULL) < 0)
-		return -errno;
-	for (size_t i = 0; i < ARRAY_SIZE(fs_flags); i++)
-		if ((ms_flags & fs_flags[i].ms) &&
-			sys_fsconfig(fs, FSCONFIG_SET_FLAG, fs_flags[i].key, NULL) < 0)
+	for (size_t i = 0; i < ARRAY_SIZE(fs_flags); i++) {
+		const struct fs_flag *f = &fs_flags[i];
+		const char *key = ms_flags & f->ms      ? f->key
+				  : clear_flags & f->ms ? f->not_key
+							: NULL;
+
+		if (key && sys_fsconfig(fs, FSCONFIG_SET_FLAG, key, NULL) < 0)
 			return -errno;
+	}
 	return 0;
 }
 
@@ -189,8 +191,11 @@ int mount_new_fs(const char *fstype, const char *source, const char *data, uint6
 		errno != EINVAL)
 		return -errno;
 	r = set_options(fs, data);
+	if (r == 0 && (ms_flags & MS_RDONLY) && !pseudo_fs(fstype) &&
+		sys_fsconfig(fs, FSCONFIG_SET_FLAG, "ro", NULL) < 0)
+		r = -errno;
 	if (r == 0)
-		r = set_flags(fs, fstype, ms_flags);
+		r = set_flags(fs, ms_flags, 0);
 	if (r == 0 && sys_fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL) < 0)
 		r = -errno;
 	if (r < 0) {
@@ -199,4 +204,23 @@ int mount_new_fs(const char *fstype, const char *source, const char *data, uint6
 	}
 	mnt = sys_fsmount(fs, (unsigned)attrs);
 	return mnt < 0 ? -errno : mnt;
+}
+
+int mount_change_fs(int mnt, const char *data, uint64_t ms_flags, uint64_t clear_flags, char *why,
+	size_t why_bytes)
+{
+	autofd int fs = sys_fspick(mnt);
+	int r;
+
+	why[0] = '\0';
+	if (fs < 0)
+		return -errno;
+	r = set_options(fs, data);
+	if (r == 0)
+		r = set_flags(fs, ms_flags, clear_flags);
+	if (r == 0 && sys_fsconfig(fs, FSCONFIG_CMD_RECONFIGURE, NULL, NULL) < 0)
+		r = -errno;
+	if (r < 0)
+		read_why(fs, why, why_bytes);
+	return r;
 }

@@ -116,6 +116,61 @@ static int seal_later(int mnt, const char *dest, struct err *err)
 	return 0;
 }
 
+/* A tmpfs that was to become read-only is to be writable after all. */
+static void unseal(const char *dest)
+{
+	for (unsigned i = 0; i < to_seal.n; i++)
+		if (!strcmp(to_seal.dest[i], dest)) {
+			close(to_seal.fd[i]);
+			to_seal.n--;
+			to_seal.fd[i] = to_seal.fd[to_seal.n];
+			to_seal.dest[i--] = to_seal.dest[to_seal.n];
+		}
+}
+
+static int set_propagation(int mnt, const struct gmount *m, struct err *err)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; i < m->n_propagation && r == 0; i++)
+		r = mount_propagation(mnt, "", m->propagation[i]);
+	return r < 0 ? fail(err, -r, "cannot set propagation") : 0;
+}
+
+/* -EINVAL: nothing is mounted just there. */
+static int check_mount(int target)
+{
+	autofd int fs = sys_fspick(target);
+
+	return fs < 0 ? -errno : 0;
+}
+
+/* Read-only comes last, as for a new tmpfs. */
+static int remount(int root, const struct gmount *m, const char *dest, uint64_t set, uint64_t clr,
+	struct err *err)
+{
+	autofd int target = path_open(root, dest, O_PATH);
+	struct mount_attr attr = {.attr_set = set & ~(uint64_t)MOUNT_ATTR_RDONLY, .attr_clr = clr};
+	char why[256] = "";
+	int r = MIN(target, 0);
+
+	if (r == 0)
+		r = check_mount(target);
+	if (r == 0 && (attr.attr_set || attr.attr_clr) &&
+		sys_mount_setattr(target, "", AT_EMPTY_PATH, &attr) < 0)
+		r = -errno;
+	if (r == 0 && m->kind == GMOUNT_REMOUNT)
+		r = mount_change_fs(target, m->data, m->flags, m->clear_flags, why, sizeof(why));
+	if (r < 0)
+		return err_plain(err, -r, "remount: %s%s%s", why, *why ? ": " : "", errno_text(-r));
+	r = set_propagation(target, m, err);
+	if (r < 0)
+		return r;
+	if (clr & MOUNT_ATTR_RDONLY)
+		unseal(m->dest);
+	return set & MOUNT_ATTR_RDONLY ? seal_later(take_fd(&target), m->dest, err) : 0;
+}
+
 static int make_fs(const struct gmount *m, uint64_t attrs, int *ret_mnt, struct err *err)
 {
 	const char *fstype = m->kind == GMOUNT_CGROUP ? "cgroup2" : m->fstype;
@@ -157,6 +212,8 @@ static int make_one(int root, const struct gmount *m, const char *dest, struct e
 	if (mount_inside_proc(dest))
 		return err_plain(
 			err, EPERM, "\"%s\" cannot be mounted because it is inside /proc", dest);
+	if (m->kind == GMOUNT_REMOUNT || m->kind == GMOUNT_REMOUNT_BIND)
+		return remount(root, m, dest, set, clr, err);
 	if (late)
 		set &= ~(uint64_t)MOUNT_ATTR_RDONLY;
 	r = find_target(root, m, dest, m->kind != GMOUNT_BIND || m->is_dir, &target, &made, err);
@@ -169,11 +226,9 @@ static int make_one(int root, const struct gmount *m, const char *dest, struct e
 		return r;
 	if (sys_attach(mnt, target) < 0)
 		return err_plain(err, errno, "%s", errno_text(errno));
-	for (uint32_t i = 0; i < m->n_propagation; i++) {
-		r = mount_propagation(mnt, "", m->propagation[i]);
-		if (r < 0)
-			return fail(err, -r, "cannot set propagation");
-	}
+	r = set_propagation(mnt, m, err);
+	if (r < 0)
+		return r;
 	return late ? seal_later(take_fd(&mnt), m->dest, err) : 0;
 }
 
@@ -194,7 +249,8 @@ int mounts_make(int root, const struct gspec *spec, bool *ret_dev_defaults, stru
 		if (r < 0)
 			return err_wrap(err, "error mounting \"%s\" to rootfs at \"%s\"",
 				m->source[0] ? m->source : m->fstype, m->dest);
-		if (!strcmp(dest, "/dev"))
+		if (!strcmp(dest, "/dev") && m->kind != GMOUNT_REMOUNT &&
+			m->kind != GMOUNT_REMOUNT_BIND)
 			*ret_dev_defaults = m->kind == GMOUNT_FS && !strcmp(m->fstype, "tmpfs");
 	}
 	return 0;

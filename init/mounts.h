@@ -43,4 +43,9 @@ int mount_propagation(int dir, const char *path, uint64_t ms_flags);
 int mount_new_fs(const char *fstype, const char *source, const char *data, uint64_t ms_flags,
 	uint64_t attrs, char *why, size_t why_bytes);
 
+/* Changes the file system that is mounted at mnt (O_PATH, its root), but for read-only, which is the mount's
+ * affair. 0 or -errno; why: as above. */
+int mount_change_fs(int mnt, const char *data, uint64_t ms_flags, uint64_t clear_flags, char *why,
+	size_t why_bytes);
+
 #endif

@@ -29,6 +29,11 @@ static inline int sys_fsopen(const char *fstype)
 	return (int)syscall(SYS_fsopen, fstype, FSOPEN_CLOEXEC);
 }
 
+static inline int sys_fspick(int mount_fd)
+{
+	return (int)syscall(SYS_fspick, mount_fd, "", FSPICK_EMPTY_PATH | FSPICK_CLOEXEC);
+}
+
 static inline int sys_fsconfig(int fs, unsigned cmd, const char *key, const char *value)
 {
 	return (int)syscall(SYS_fsconfig, fs, cmd, key, value, 0);

@@ -111,6 +111,9 @@ enum gmount_kind {
 	GMOUNT_FS,     /* a guest file system: fstype, data */
 	GMOUNT_BIND,   /* bind of `source`: an entry of the share's top level ("m3") */
 	GMOUNT_CGROUP, /* the container's cgroup v2 view */
+	/* What is mounted at dest: its flags, and its file system's flags and data. */
+	GMOUNT_REMOUNT,
+	GMOUNT_REMOUNT_BIND, /* the same of that mount only */
 	GMOUNT_KINDS
 };
 

@@ -41,8 +41,7 @@ static struct json_object *mount_options_json(bool *ok)
 	struct json_object *a = jnew_array(ok);
 
 	for (size_t i = 0; i < mount_options_n; i++)
-		if (mount_options[i].kind != MOPT_REFUSED)
-			jadd_str(a, mount_options[i].name, ok);
+		jadd_str(a, mount_options[i].name, ok);
 	return a;
 }
 

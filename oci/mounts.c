@@ -44,7 +44,7 @@ const struct mount_option mount_options[] = {
 	{"rdev", MOPT_CLEAR_REC, MS_NODEV},
 	{"rdiratime", MOPT_CLEAR_REC, MS_NODIRATIME},
 	{"relatime", MOPT_SET, MS_RELATIME},
-	{"remount", MOPT_REFUSED, 0},
+	{"remount", MOPT_REMOUNT, 0},
 	{"rexec", MOPT_CLEAR_REC, MS_NOEXEC},
 	{"ridmap", MOPT_IDMAP, MS_REC},
 	{"rnoatime", MOPT_SET_REC, MS_NOATIME},
@@ -92,7 +92,7 @@ const struct mount_option *mount_option_find(const char *name)
 /* What the options of one mount come to. */
 struct options {
 	struct gmount *m;
-	bool bind, recursive;
+	bool bind, recursive, remount;
 	bool writable; /* rrw: also what is read-only on the host */
 	bool idmap, idmap_recursive;
 	const struct gidmap *uid_maps, *gid_maps;
@@ -164,9 +164,9 @@ static int add_option(
 		o->idmap = true;
 		o->idmap_recursive = mo->value;
 		return 0;
-	case MOPT_REFUSED: break;
+	case MOPT_REMOUNT: o->remount = true; break;
 	}
-	return spec_refuse(c, n, "mount option '%s' is not supported yet", name);
+	return 0;
 }
 
 static int parse_options(struct spec_ctx *c, const struct jnode *n, struct options *o)
@@ -243,6 +243,14 @@ static int set_bind(struct spec_ctx *c, const struct jnode *n, struct container_
 	return 0;
 }
 
+static int set_data(struct spec_ctx *c, struct options *o)
+{
+	if (!o->data_len)
+		return 0;
+	o->m->data = arena_strdup(c->arena, o->data, o->data_len);
+	return o->m->data ? 0 : spec_nomem(c);
+}
+
 static int set_fs(struct spec_ctx *c, const struct jnode *n, struct options *o, const char *type,
 	const char *source)
 {
@@ -267,11 +275,22 @@ static int set_fs(struct spec_ctx *c, const struct jnode *n, struct options *o, 
 	}
 	if (m->copy_up && strcmp(type, "tmpfs"))
 		return jnode_err(n, c->err, "tmpcopyup is for tmpfs only");
-	if (o->data_len) {
-		m->data = arena_strdup(c->arena, o->data, o->data_len);
-		if (!m->data)
-			return spec_nomem(c);
-	}
+	return set_data(c, o);
+}
+
+/* mount(8): with bind only the mount's own flags, else its file system's as well. The source is not looked at. */
+static int set_remount(struct spec_ctx *c, const struct jnode *n, struct options *o, bool bind)
+{
+	if (o->idmap)
+		return jnode_err(n, c->err, "an id-mapping cannot be changed by remount");
+	if (o->m->copy_up)
+		return jnode_err(n, c->err, "tmpcopyup is for a new tmpfs only");
+	o->m->kind = bind ? GMOUNT_REMOUNT_BIND : GMOUNT_REMOUNT;
+	o->m->source = "remount";
+	if (!bind)
+		return set_data(c, o);
+	if (o->data_len)
+		spec_warn(c, n, "'%.200s' has no effect on a bind mount", o->data);
 	return 0;
 }
 
@@ -296,6 +315,7 @@ static int parse_mount(
 	char data[MOUNT_DATA_MAX + 1] = "";
 	struct options o = {.m = m, .data = data};
 	const char *type = NULL, *source = NULL;
+	bool bind;
 	int r;
 
 	if ((r = jnode_want_object(n, c->err)) || (r = set_dest(c, n, m)) ||
@@ -303,7 +323,10 @@ static int parse_mount(
 		(r = jopt_str(n, "source", GSPEC_PATH_MAX, &source, c->err)) ||
 		(r = parse_options(c, n, &o)) || (r = parse_idmaps(c, n, &o)))
 		return r;
-	if (o.bind || (type && !strcmp(type, "bind")))
+	bind = o.bind || (type && !strcmp(type, "bind"));
+	if (o.remount)
+		return set_remount(c, n, &o, bind);
+	if (bind)
 		return set_bind(c, n, spec, &o, source);
 	return set_fs(c, n, &o, type, source);
 }

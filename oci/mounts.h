@@ -14,7 +14,7 @@ enum mount_option_kind {
 	MOPT_BIND,        /* value: 0 or MS_REC */
 	MOPT_COPY_UP,     /* tmpcopyup */
 	MOPT_IDMAP,       /* value: 0 or MS_REC */
-	MOPT_REFUSED,     /* known to the spec, not supported yet */
+	MOPT_REMOUNT,
 };
 
 struct mount_option {

@@ -53,6 +53,8 @@ int share_make_mount_points(struct container_spec *spec, struct err *err)
 		bool hidden = false, made = false;
 		int fd, r;
 
+		if (m[i].kind == GMOUNT_REMOUNT || m[i].kind == GMOUNT_REMOUNT_BIND)
+			continue; /* it is a mount point already */
 		for (uint32_t j = 0; j < i && !hidden; j++)
 			hidden = below(m[i].dest, m[j].dest);
 		if (hidden)

@@ -607,6 +607,48 @@ static void test_propagation(void)
 	eq_str(output(s), " /a unbindable /b shared", "several, one after the other");
 }
 
+static void test_remount(void)
+{
+	struct gspec *s = fresh(
+		"touch /t/new 2>/dev/null || echo ro; grep -E ' /(t|u|v) ' /proc/self/mounts | "
+		"cut -d' ' -f2,4; touch /v/new && echo rw");
+	struct gmount tmpfs = {.kind = GMOUNT_FS,
+		.dest = "/t",
+		.fstype = "tmpfs",
+		.data = "size=8k,mode=0700",
+		.flags = MS_NOSUID};
+
+	add_mount(s, tmpfs);
+	add_mount(s, (struct gmount){.kind = GMOUNT_REMOUNT_BIND,
+			     .dest = "/t",
+			     .flags = MS_RDONLY | MS_NOEXEC,
+			     .clear_flags = MS_NOSUID});
+	tmpfs.dest = "/u";
+	add_mount(s, tmpfs);
+	add_mount(s, (struct gmount){.kind = GMOUNT_REMOUNT,
+			     .dest = "/u",
+			     .data = "size=16k",
+			     .flags = MS_NOATIME});
+	tmpfs.dest = "/v";
+	tmpfs.flags = MS_RDONLY;
+	add_mount(s, tmpfs);
+	add_mount(s, (struct gmount){
+			     .kind = GMOUNT_REMOUNT_BIND, .dest = "/v", .clear_flags = MS_RDONLY});
+	eq_str(output(s),
+		"ro\n/t ro,noexec,relatime,size=8k,mode=700\n"
+		"/u rw,nosuid,noatime,size=16k,mode=700\n"
+		"/v rw,relatime,size=8k,mode=700\nrw\n",
+		"a mount's flags, its file system's options, read-only taken back");
+	s = fresh("true");
+	add_mount(s,
+		(struct gmount){.kind = GMOUNT_REMOUNT_BIND, .dest = "/tmp", .flags = MS_RDONLY});
+	ok(strstr(run(s, NULL)->fail.text, "remount: invalid argument"), "of what is no mount");
+	s = fresh("true");
+	add_mount(s, (struct gmount){.kind = GMOUNT_REMOUNT, .dest = "/dev", .data = "size=x"});
+	ok(strstr(run(s, NULL)->fail.text, "tmpfs: Bad value for 'size'"),
+		"the kernel's own words");
+}
+
 /* What runtime-tools' linux_rootfs_propagation does. */
 static void test_root_propagation(void)
 {
@@ -673,6 +715,7 @@ int main(void)
 	test_cgroup_owner();
 	test_propagation();
 	test_root_propagation();
+	test_remount();
 	test_base();
 	harness_close();
 	return tap_done();

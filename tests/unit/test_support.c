@@ -237,7 +237,7 @@ static const char *option_effect(const struct mount_option *o)
 	case MOPT_IDMAP:
 		return o->value ? "bind mounts: ids mapped by the host, also below"
 				: "bind mounts: ids mapped by the host";
-	case MOPT_REFUSED: break;
+	case MOPT_REMOUNT: return "changes what is mounted there";
 	}
 	return "refused";
 }
