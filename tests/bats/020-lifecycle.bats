@@ -236,6 +236,20 @@ load common
 	left_nothing
 }
 
+@test "without a process there is a container, but nothing to start" {
+	need_kvm
+	new_bundle true
+	edit 'del(.process)'
+	coracle create --bundle "$bundle" "$id" </dev/null >"$BATS_TEST_TMPDIR/out" 2>&1
+	[[ $(status_of "$id") == created ]]
+	run coracle start "$id"
+	fails 1 "process is not set: there is nothing to start"
+	run coracle run --bundle "$bundle" "$id.2"
+	fails 1 "process is not set: there is nothing to start"
+	coracle delete --force "$id"
+	left_nothing
+}
+
 @test "the VMM keeps only the streams: no descriptor of the caller leaks into it" {
 	need_kvm
 	new_bundle sleep 1000

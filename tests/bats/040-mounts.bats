@@ -102,6 +102,23 @@ setup_files() {
 	done
 }
 
+@test "remount: a bind's flags, a file system's options" {
+	need_kvm
+	setup_files
+	new_bundle sh -c 'touch /m/x 2>/dev/null || echo ro; grep -E " /(m|dev/shm) " /proc/self/mounts | cut -d" " -f2,4 | sort'
+	own_rootfs
+	bind "$own" /m bind,rw
+	edit '.mounts += [{destination: "/m", type: "bind", source: "none", options: ["bind", "remount", "ro", "noexec"]},
+		{destination: "/dev/shm", type: "tmpfs", source: "shm", options: ["remount", "exec", "size=128k"]}]'
+	run_container
+	((status == 0))
+	[[ ${lines[0]} == ro && ${lines[1]} == "/dev/shm rw,nosuid,nodev,relatime,size=128k" && ${lines[2]} == "/m ro,noexec,"* ]]
+	[[ ! -e $own/x ]]
+	edit '.mounts += [{destination: "/etc", type: "bind", options: ["bind", "remount", "ro"]}]'
+	run_container
+	fails 1 "remount: invalid argument"
+}
+
 @test "tmpfs: size, mode, options" {
 	need_kvm
 	new_bundle sh -c 'stat -f -c "%T %b*%S" /t; stat -c %a /t; grep " /t " /proc/self/mountinfo; cp /bin/true /t/; /t/true || echo noexec; head -c 2M /dev/zero >/t/big || echo full'

@@ -105,6 +105,30 @@ denied="mkdir: cannot create directory '/tmp/x': Operation not permitted"
 		'perl -e '\''for my $n (462, 165) { syscall($n, 0, 0, 0, 0, 0); print "$!\n" }'\'
 }
 
+@test "a profile older than faccessat2: the program is found in PATH, and runs" {
+	need_kvm
+	new_bundle
+	python3 - >"$BATS_TEST_TMPDIR/names" <<-'END'
+		import ctypes
+		lib = ctypes.CDLL("libseccomp.so.2")
+		lib.seccomp_syscall_resolve_num_arch.restype = ctypes.c_char_p
+		for number in range(435): # up to pidfd_open; clone3, openat2, faccessat2 came later
+		    name = lib.seccomp_syscall_resolve_num_arch(ctypes.c_uint32(0xc000003e), number)
+		    if name:
+		        print(name.decode())
+	END
+	edit '.linux.seccomp = {defaultAction: "SCMP_ACT_ERRNO", architectures: ["SCMP_ARCH_X86_64"],
+		syscalls: [{names: [$names | split("\n")[] | select(. != "")], action: "SCMP_ACT_ALLOW"}]}' --rawfile names "$BATS_TEST_TMPDIR/names"
+	set_args sh -c 'perl -e "my \$root = q(/); syscall(439, -100, \$root, 0, 0); print qq(\$!\n)"; echo found'
+	for privs in true false; do
+		edit ".process.noNewPrivileges = $privs"
+		run_container
+		echo "$privs: status $status, got: $output; $stderr"
+		((status == 0))
+		[[ $output == $'Function not implemented\nfound' ]]
+	done
+}
+
 @test "what is not supported is refused by name, before a VM starts" {
 	need_kvm
 	new_bundle true
