@@ -238,6 +238,14 @@ static bool entry_name(const char *s)
 	return s[0] && !strchr(s, '/') && strcmp(s, ".") != 0 && strcmp(s, "..") != 0;
 }
 
+/* The same, or one name below it. */
+static bool entry_path(const char *s)
+{
+	const char *below = strchr(s, '/');
+
+	return below ? below > s && s[0] != '.' && entry_name(below + 1) : entry_name(s);
+}
+
 static struct gstrv get_strv(struct dec *d, const char *name, uint32_t max_n, uint32_t max_len)
 {
 	uint32_t n = rbuf_count(d->b, max_n, WIRE_STR);
@@ -293,7 +301,7 @@ static void get_mount(struct dec *d, struct gmount *m)
 	part(d, "mount", m->kind < GMOUNT_KINDS && m->is_dir <= 1 && m->copy_up <= 1);
 	part(d, "mount destination", absolute(m->dest));
 	part(d, "mount type", m->kind != GMOUNT_FS || m->fstype[0]);
-	part(d, "mount source", m->kind != GMOUNT_BIND || entry_name(m->source));
+	part(d, "mount source", m->kind != GMOUNT_BIND || entry_path(m->source));
 }
 
 static void get_mounts(struct dec *d, struct gspec *s)

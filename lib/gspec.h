@@ -109,7 +109,7 @@ struct gproc {
 
 enum gmount_kind {
 	GMOUNT_FS,     /* a guest file system: fstype, data */
-	GMOUNT_BIND,   /* bind of `source`: an entry of the share's top level ("m3") */
+	GMOUNT_BIND,   /* bind of `source`: a path below the share's top ("m3/name", "m3") */
 	GMOUNT_CGROUP, /* the container's cgroup v2 view */
 	/* What is mounted at dest: its flags, and its file system's flags and data. */
 	GMOUNT_REMOUNT,

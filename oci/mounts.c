@@ -2,6 +2,7 @@
 #include "oci/mounts.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -207,11 +208,26 @@ static int set_dest(struct spec_ctx *c, const struct jnode *n, struct gmount *m)
 	return 0;
 }
 
+/* The guest's /proc/self/mountinfo has, as on a host, a root that ends as the source does. */
+static const char *leaf_of(struct spec_ctx *c, const char *source)
+{
+	size_t end = strlen(source), start;
+
+	while (end && source[end - 1] == '/')
+		end--;
+	for (start = end; start && source[start - 1] != '/';)
+		start--;
+	if (end == start || end - start > NAME_MAX || !strncmp(source + start, ".", end - start) ||
+		!strncmp(source + start, "..", end - start))
+		return "";
+	return arena_strdup(c->arena, source + start, end - start);
+}
+
 static int set_bind(struct spec_ctx *c, const struct jnode *n, struct container_spec *spec,
 	struct options *o, const char *source)
 {
 	struct spec_share *s = &spec->shares[spec->n_shares];
-	char *name;
+	char path[SPEC_SHARE_NAME_MAX + NAME_MAX + 1], *name;
 
 	if (!source || !*source)
 		return jnode_err(n, c->err, "source is missing");
@@ -221,7 +237,11 @@ static int set_bind(struct spec_ctx *c, const struct jnode *n, struct container_
 	if (o->m->copy_up)
 		return jnode_err(n, c->err, "tmpcopyup is for tmpfs only");
 	snprintf(s->name, sizeof(s->name), "m%u", spec->n_shares);
-	name = arena_strdup(c->arena, s->name, strlen(s->name));
+	s->leaf = leaf_of(c, source);
+	if (!s->leaf)
+		return spec_nomem(c);
+	snprintf(path, sizeof(path), "%s%s%s", s->name, *s->leaf ? "/" : "", s->leaf);
+	name = arena_strdup(c->arena, path, strlen(path));
 	if (!name)
 		return spec_nomem(c);
 	s->source = source;

@@ -43,13 +43,15 @@ struct spec_opts {
 						      NULL; gets warn_arg */
 };
 
-/* One bind mount: host source -> entry `name` at the top of the share tree. */
+/* One bind mount: host source -> `name` at the top of the share tree, or `name`/`leaf`. */
 struct spec_share {
 	const char *source;             /* as given: absolute, or relative to the bundle */
-	char name[SPEC_SHARE_NAME_MAX]; /* "m0", "m1"... as in gmount.source */
-	bool readonly;                  /* enforced by the file server as well as in the guest */
-	bool writable;                  /* rrw: read-only mounts of the host become writable */
-	bool recursive;                 /* rbind: with the mounts below it */
+	char name[SPEC_SHARE_NAME_MAX]; /* "m0", "m1"... */
+	const char
+		*leaf; /* the source's last name, "" when it has none; gmount.source is "m0/leaf" */
+	bool readonly; /* enforced by the file server as well as in the guest */
+	bool writable; /* rrw: read-only mounts of the host become writable */
+	bool recursive;              /* rbind: with the mounts below it */
 	bool idmap, idmap_recursive; /* the host maps its ids, from the source's to the mount's */
 	uint32_t n_uid_maps, n_gid_maps; /* with idmap; inside is the source's id */
 	const struct gidmap *uid_maps, *gid_maps;

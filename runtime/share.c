@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -95,7 +96,7 @@ static int mount_tmpfs(int mount_point_fd, struct err *err)
 
 struct share_entry {
 	int source_fd;
-	const char *source, *name;
+	const char *source, *name, *leaf;
 	bool is_dir, readonly, writable, recursive;
 	const struct spec_share *idmapped; /* NULL: its ids are the host's */
 };
@@ -109,6 +110,7 @@ static struct share_entry entry_of(const struct container_spec *spec, uint32_t i
 		return (struct share_entry){.source_fd = spec->root_fd,
 			.source = spec->root_path,
 			.name = SPEC_SHARE_ROOT,
+			.leaf = "",
 			.is_dir = true,
 			.readonly = spec->root_readonly,
 			.recursive = true};
@@ -116,6 +118,7 @@ static struct share_entry entry_of(const struct container_spec *spec, uint32_t i
 	return (struct share_entry){.source_fd = s->fd,
 		.source = s->source,
 		.name = s->name,
+		.leaf = s->leaf,
 		.is_dir = S_ISDIR(s->mode),
 		.readonly = s->readonly,
 		.writable = s->writable,
@@ -247,9 +250,14 @@ static int mount_peer(struct share *s, struct err *err)
 
 static int attach_entry(int tree, const struct share_entry *e, int clone, struct err *err)
 {
-	if (e->is_dir ? mkdirat(tree, e->name, 0755) : mknodat(tree, e->name, S_IFREG | 0644, 0))
+	char path[SPEC_SHARE_NAME_MAX + NAME_MAX + 1];
+
+	snprintf(path, sizeof(path), "%s%s%s", e->name, *e->leaf ? "/" : "", e->leaf);
+	if (*e->leaf && mkdirat(tree, e->name, 0755) < 0)
 		return err_set(err, errno, "cannot make the share entry '%s'", e->name);
-	if (move_mount(clone, "", tree, e->name, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+	if (e->is_dir ? mkdirat(tree, path, 0755) : mknodat(tree, path, S_IFREG | 0644, 0))
+		return err_set(err, errno, "cannot make the share entry '%s'", path);
+	if (move_mount(clone, "", tree, path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
 		return err_set(err, errno, "cannot attach '%s' to the share tree", e->source);
 	return 0;
 }

@@ -442,6 +442,35 @@ static void test_read_only(void)
 	ok(umount2(host("rootfs"), MNT_DETACH) == 0, "unmounted");
 }
 
+/* A mount with its source's name: the guest's file system begins at the directory that holds it. */
+static void test_holder(void)
+{
+	struct fuse_entry_out holder, held, below;
+	struct fuse_syncfs_in sy = {0};
+
+	mkdir(host("m1"), 0755);
+	mkdir(host("m1/name"), 0755);
+	if (mount("tmpfs", host("m1/name"), "tmpfs", 0, NULL) < 0) {
+		ok(false, "a mount");
+		return;
+	}
+	mkdir(host("m1/name/d"), 0755);
+	ok(mount("tmpfs", host("m1/name/d"), "tmpfs", 0, NULL) == 0, "a mount below it");
+	eq_int(fsc_lookup(c, FUSE_ROOT_ID, "m1", &holder), 0, "LOOKUP of the directory");
+	ok(holder.attr.flags & FUSE_ATTR_SUBMOUNT, "which is a mount to the guest");
+	eq_int(fsc_lookup(c, holder.nodeid, "name", &held), 0, "LOOKUP of the mount in it");
+	ok(!(held.attr.flags & FUSE_ATTR_SUBMOUNT), "which is none");
+	eq_int(fsc_lookup(c, held.nodeid, "d", &below), 0, "LOOKUP of one below");
+	ok(below.attr.flags & FUSE_ATTR_SUBMOUNT, "which is one again");
+	fsc_forget(c, below.nodeid, 1);
+	eq_int(fsc_call(c, FUSE_SYNCFS, holder.nodeid, ARGS(STRUCT(sy)), 0), 0, "SYNCFS");
+	fsc_forget(c, held.nodeid, 1);
+	eq_int(fsc_call(c, FUSE_SYNCFS, holder.nodeid, ARGS(STRUCT(sy)), 0), -ESTALE,
+		"is of the mount that it holds");
+	fsc_forget(c, holder.nodeid, 1);
+	ok(umount2(host("m1/name"), MNT_DETACH) == 0, "unmounted");
+}
+
 /* Two threads of one server on the same names, nodes and handles; the tables must balance at the
  * end. */
 struct racer {
@@ -536,10 +565,12 @@ static void run_on(const char *base, bool mounts)
 	test_chains();
 	test_swap_race();
 	test_owner_race();
-	if (mounts)
+	if (mounts) {
 		test_read_only();
-	else
+		test_holder();
+	} else {
 		skip("no mount namespace of our own: no read-only mount");
+	}
 	test_threads();
 	fsc_free(c);
 	eq_int(fsc_open_fds(), fds, "no descriptor is left");

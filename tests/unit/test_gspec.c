@@ -254,6 +254,12 @@ static void test_values(void)
 	REFUSED("mount type", m.fstype = ""; s.mounts = &m; s.n_mounts = 1);
 	m.kind = GMOUNT_BIND;
 	REFUSED("mount source", m.source = "../etc"; s.mounts = &m; s.n_mounts = 1);
+	for (const char *const *p = (const char *const[]){"", "/m1", "m1/", "m1/..", "../m1", "./x",
+		     "m1/a/b", NULL};
+		*p; p++) {
+		m.source = *p;
+		REFUSED("mount source", s.mounts = &m; s.n_mounts = 1);
+	}
 	m.source = "m1";
 	REFUSED("mount", m.is_dir = 2; s.mounts = &m; s.n_mounts = 1);
 	REFUSED("device type", dev.type = S_IFREG; s.devices = &dev; s.n_devices = 1);

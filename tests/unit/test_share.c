@@ -155,9 +155,11 @@ static struct spec_share shares[3];
 
 static struct container_spec share_spec(void)
 {
-	shares[0] = (struct spec_share){.source = "src", .name = "m0", .recursive = true};
-	shares[1] = (struct spec_share){.source = "src", .name = "m1", .readonly = true};
-	shares[2] = (struct spec_share){.source = "one-file", .name = "m2"};
+	shares[0] =
+		(struct spec_share){.source = "src", .name = "m0", .leaf = "", .recursive = true};
+	shares[1] =
+		(struct spec_share){.source = "src", .name = "m1", .leaf = "src", .readonly = true};
+	shares[2] = (struct spec_share){.source = "one-file", .name = "m2", .leaf = "one-file"};
 	for (unsigned i = 0; i < 3; i++) {
 		struct stat st;
 
@@ -190,12 +192,14 @@ static void check_tree(int tree)
 	eq_int(make_at(tree, "rootfs/new"), -EROFS, "so is the root file system");
 	unlinkat(tree, "m0/new", 0); /* of the check before */
 	eq_int(make_at(tree, "m0/new"), 0, "a writable mount takes a file");
-	eq_int(make_at(tree, "m1/new2"), -EROFS, "a read-only one does not");
-	ok(fstatat(tree, "m2", &st, 0) == 0 && S_ISREG(st.st_mode), "a file is a file");
+	eq_int(make_at(tree, "m1/src/new2"), -EROFS, "a read-only one does not");
+	ok(fstatat(tree, "m2/one-file", &st, 0) == 0 && S_ISREG(st.st_mode), "a file is a file");
 	ok(fstatat(tree, "m0/sub/inner", &st, 0) == 0, "recursive: with the mounts below");
-	ok(fstatat(tree, "m1/sub/inner", &st, 0) < 0 && errno == ENOENT, "else without");
-	for (const char *const *p = (const char *const[]){".", "rootfs", "m0", "m1", NULL}; *p;
-		p++) {
+	ok(fstatat(tree, "m1/src/sub/inner", &st, 0) < 0 && errno == ENOENT, "else without");
+	eq_int(make_at(tree, "m1/new3"), -EROFS, "nor does what holds it");
+	for (const char *const *p =
+			(const char *const[]){".", "rootfs", "m0", "m1", "m1/src", NULL};
+		*p; p++) {
 		autofd int fd = openat(tree, *p, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		unsigned long want = ST_NOSUID | ST_NODEV | ST_NOEXEC;
 

@@ -368,7 +368,7 @@ static void test_load_mounts(int bundle)
 	eq_str(loads(bundle, config, &spec), "", "a bundle with binds");
 	eq_int(spec->n_shares, 2, "two shares");
 	eq_str(spec->shares[0].name, "m0", "the first one's name");
-	eq_str(spec->guest.mounts[1].source, "m0", "which is the mount's source");
+	eq_str(spec->guest.mounts[1].source, "m0/file", "the mount's source has its name");
 	ok(spec->shares[0].readonly && !spec->shares[0].recursive, "read-only, alone");
 	ok(!spec->shares[1].readonly && spec->shares[1].recursive,
 		"the other writable, with what is below");
@@ -426,6 +426,26 @@ static void test_load(void)
 	eq_int(open_fds(), fds, "nothing is left open");
 }
 
+/* The root that a bind has in the guest's mountinfo. */
+static void test_leaves(void)
+{
+	static const struct {
+		const char *source, *want;
+	} rows[] = {{"\"/srv/a\"", "m0/a"}, {"\"b\"", "m0/b"}, {"\"/srv/a.b//\"", "m0/a.b"},
+		{"\"/srv/...\"", "m0/..."}, {"\"/\"", "m0"}, {"\"//\"", "m0"}, {"\".\"", "m0"},
+		{"\"/srv/..\"", "m0"}, {"\"/srv/../\"", "m0"}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		char *text = config_edit(full_config, "mounts[2].source", rows[i].source);
+		struct container_spec *spec = config_parse(text);
+
+		if (ok(spec, "a bind of %s", rows[i].source))
+			eq_str(spec->guest.mounts[2].source, rows[i].want, "its place");
+		container_spec_free(spec);
+		free(text);
+	}
+}
+
 /* What is encoded is what the guest decodes. */
 static void test_encode(void)
 {
@@ -444,7 +464,7 @@ static void test_encode(void)
 	eq_int(gspec_decode(&b, &arena, &got, &what), 0, "decoded");
 	eq_str(got.proc.args.v[1], "-c", "an argument");
 	eq_int(got.n_mounts, 3, "mounts");
-	eq_str(got.mounts[2].source, "m0", "a share");
+	eq_str(got.mounts[2].source, "m0/srv", "a share");
 	eq_int(got.n_cgfiles, spec->guest.n_cgfiles, "cgroup files");
 	eq_int(got.n_devprog, spec->guest.n_devprog, "device program");
 	free(arena.mem);
@@ -542,6 +562,7 @@ int main(void)
 	test_rlimits();
 	test_annotations();
 	test_load();
+	test_leaves();
 	test_encode();
 	return tap_done();
 }

@@ -46,10 +46,13 @@ static uint32_t encode_dev(uint32_t maj, uint32_t min)
 	return (min & 0xff) | maj << 8 | (min & ~0xffu) << 12;
 }
 
+bool fs_is_mount(const struct statx *stx)
+{
+	return stx->stx_attributes & stx->stx_attributes_mask & STATX_ATTR_MOUNT_ROOT;
+}
+
 void fs_fill_attr(struct fs_server *fs, const struct statx *stx, struct fuse_attr *ret_attr)
 {
-	bool mount_root = stx->stx_attributes & stx->stx_attributes_mask & STATX_ATTR_MOUNT_ROOT;
-
 	*ret_attr = (struct fuse_attr){
 		.ino = fs_node_ino(&fs->nodes, stx),
 		.size = stx->stx_size,
@@ -67,7 +70,7 @@ void fs_fill_attr(struct fs_server *fs, const struct statx *stx, struct fuse_att
 		.rdev = encode_dev(stx->stx_rdev_major, stx->stx_rdev_minor),
 		.blksize = stx->stx_blksize,
 		/* the guest makes it a mount point with a st_dev of its own */
-		.flags = mount_root && S_ISDIR(stx->stx_mode) ? FUSE_ATTR_SUBMOUNT : 0,
+		.flags = fs_is_mount(stx) && S_ISDIR(stx->stx_mode) ? FUSE_ATTR_SUBMOUNT : 0,
 	};
 }
 

@@ -14,11 +14,28 @@
  * that appears in a bind mount is seen at once. */
 #define NEGATIVE_ROOTFS_SEC 1
 
-static enum fs_class class_of(const struct fs_node *parent, const char *name)
+static enum fs_class class_of(
+	const struct fs_node *parent, const char *name, const struct statx *stx)
 {
+	if (parent->cls == FS_CLASS_HOLDER)
+		return FS_CLASS_BIND;
 	if (parent->cls != FS_CLASS_TOP)
 		return (enum fs_class)parent->cls;
-	return strcmp(name, ROOTFS_NAME) ? FS_CLASS_BIND : FS_CLASS_ROOTFS;
+	if (!strcmp(name, ROOTFS_NAME))
+		return FS_CLASS_ROOTFS;
+	return S_ISDIR(stx->stx_mode) && !fs_is_mount(stx) ? FS_CLASS_HOLDER : FS_CLASS_BIND;
+}
+
+/* The guest's file system begins one level higher than the host's mount: so what is bound there has its name
+ * for a root in /proc/self/mountinfo, as on a host. The container's root is in the share's own file system, or
+ * each bind of "/" would have a second mount over it, which outlives its umount(8). */
+static uint32_t held_flags(uint32_t flags, const struct fs_node *parent, enum fs_class cls)
+{
+	bool root = parent->cls == FS_CLASS_TOP && cls == FS_CLASS_ROOTFS;
+
+	if (cls == FS_CLASS_HOLDER)
+		return flags | FUSE_ATTR_SUBMOUNT;
+	return root || parent->cls == FS_CLASS_HOLDER ? flags & ~FUSE_ATTR_SUBMOUNT : flags;
 }
 
 int fs_lookup_fd_take(struct fs_server *fs, struct fs_node *parent, const char *name, int fd,
@@ -34,15 +51,15 @@ int fs_lookup_fd_take(struct fs_server *fs, struct fs_node *parent, const char *
 		close(fd);
 		return r;
 	}
-	place = (struct fs_place){fs_node_id(&fs->nodes, parent), name, class_of(parent, name)};
+	place = (struct fs_place){
+		fs_node_id(&fs->nodes, parent), name, class_of(parent, name, &stx)};
 	r = fs_node_intern_take(&fs->nodes, fd, &stx, &place, &n);
 	if (r < 0)
 		return r;
 	fs_fill_entry(fs, n, &stx, ret_entry);
-	/* The container's root is in the share's own file system, or each bind of "/" would have a second
-	 * mount over it, which outlives its umount(8). */
-	if (parent->cls == FS_CLASS_TOP && place.cls == FS_CLASS_ROOTFS)
-		ret_entry->attr.flags &= ~FUSE_ATTR_SUBMOUNT;
+	ret_entry->attr.flags = held_flags(ret_entry->attr.flags, parent, place.cls);
+	if (parent->cls == FS_CLASS_HOLDER)
+		parent->held = ret_entry->nodeid;
 	*ret_node = n;
 	return 0;
 }

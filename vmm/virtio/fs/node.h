@@ -40,8 +40,9 @@
 #define FS_HANDLE_MAX   40   /* bytes of a file handle we keep: xfs 24, btrfs 40, others less */
 #define FS_NODE_ROOT    1ull /* FUSE_ROOT_ID */
 
-/* Where in the share a node lies: decides how long the guest may cache (attr.c). */
-enum fs_class { FS_CLASS_TOP, FS_CLASS_ROOTFS, FS_CLASS_BIND };
+/* Where in the share a node lies: decides how long the guest may cache (attr.c). FS_CLASS_HOLDER is a directory of
+ * the share's own with one mount in it, which is bound under its name. */
+enum fs_class { FS_CLASS_TOP, FS_CLASS_ROOTFS, FS_CLASS_BIND, FS_CLASS_HOLDER };
 
 /* How a node is found again once its descriptor is closed. */
 enum fs_ref { FS_REF_NONE, FS_REF_NAME, FS_REF_HANDLE };
@@ -70,6 +71,8 @@ struct fs_node {
 	uint8_t ref, ref_bytes;    /* enum fs_ref; length of the name or the handle */
 	uint32_t stamp_nsec;
 	int64_t stamp_sec;
+	_Atomic uint64_t
+		held; /* FS_CLASS_HOLDER: node id of what is mounted in it; 0: not yet known */
 	union {
 		struct {
 			uint64_t parent;            /* node id; may be outdated */

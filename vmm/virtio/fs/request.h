@@ -54,6 +54,7 @@ struct fs_req {
 int fs_reply(struct fs_req *req, const void *data, uint32_t len);
 
 /* Entries of the share seen by the guest: attr.c. */
+bool fs_is_mount(const struct statx *stx);
 void fs_fill_attr(struct fs_server *fs, const struct statx *stx, struct fuse_attr *ret_attr);
 void fs_fill_entry(struct fs_server *fs, struct fs_node *n, const struct statx *stx,
 	struct fuse_entry_out *ret_entry);

@@ -83,9 +83,27 @@ int fs_op_statfs(struct fs_req *req)
 	return fs_reply(req, &out, sizeof(out));
 }
 
-/* syncfs(2) wants a real descriptor; the node is the root of one of the guest's super blocks. At the end of the
- * container it is not called: it would wait for all that anyone has written to the host's file system. The guest
- * asks when we have taken all it had to write itself. */
+/* The node is the root of one of the guest's super blocks; of a directory that holds a mount the mount is meant. */
+static int get_synced(struct fs_req *req, struct fs_node **ret_node)
+{
+	struct fs_nodes *t = &req->fs->nodes;
+	struct fs_node *n;
+	uint64_t held;
+	int r = fs_node_get(t, req->in.nodeid, &n);
+
+	if (r < 0)
+		return r;
+	held = n->cls == FS_CLASS_HOLDER ? n->held : 0;
+	if (held) {
+		fs_node_put(t, n);
+		r = fs_node_get(t, held, &n);
+	}
+	*ret_node = n;
+	return r;
+}
+
+/* syncfs(2) wants a real descriptor. At the end of the container it is not called: it would wait for all that
+ * anyone has written to the host's file system. The guest asks when we have taken all it had to write itself. */
 int fs_op_syncfs(struct fs_req *req)
 {
 	struct fs_node *n;
@@ -93,7 +111,7 @@ int fs_op_syncfs(struct fs_req *req)
 
 	if (req->fs->ended)
 		return 0;
-	r = fs_node_get(&req->fs->nodes, req->in.nodeid, &n);
+	r = get_synced(req, &n);
 	if (r < 0)
 		return r;
 	if (n->type == S_IFDIR || n->type == S_IFREG)
