@@ -49,9 +49,8 @@ void exec_mark_clear(const struct container *c)
 /* The pid that the link `name` stands for, or 0. */
 static pid_t live_pid(int dir, const char *name)
 {
-	char target[32] = "", want[32];
-	uint64_t ticks;
-	char *end;
+	struct cstate proxy = {0};
+	char target[32] = "", *end;
 	long pid;
 
 	if (strncmp(name, MARK_PREFIX, strlen(MARK_PREFIX)))
@@ -61,11 +60,10 @@ static pid_t live_pid(int dir, const char *name)
 		return 0;
 	if (readlinkat(dir, name, target, sizeof(target) - 1) < 0)
 		return 0;
-	if (cstate_pid_start((pid_t)pid, &ticks) == 0) {
-		snprintf(want, sizeof(want), "%" PRIu64, ticks);
-		if (!strcmp(target, want))
-			return (pid_t)pid;
-	}
+	proxy.pid = (pid_t)pid;
+	proxy.pid_start_ticks = strtoull(target, &end, 10);
+	if (!*end && cstate_pid_alive(&proxy)) /* which a zombie is not */
+		return proxy.pid;
 	(void)unlinkat(dir, name, 0);
 	return 0;
 }

@@ -403,6 +403,7 @@ static void test_command_dies(void)
 
 	if (pipe2(go, O_CLOEXEC) < 0)
 		return;
+	prctl(PR_SET_CHILD_SUBREAPER, 1); /* the proxy will be ours to wait for */
 	command = fork();
 	if (command == 0) {
 		if (read(go[0], &c, 1) == 1)
@@ -414,6 +415,9 @@ static void test_command_dies(void)
 	played(vmm);
 	waitpid(command, &status, 0);
 	ok(WIFSIGNALED(status), "takes the proxy along, and so the process");
+	while (waitpid(-1, &status, 0) > 0)
+		;
+	prctl(PR_SET_CHILD_SUBREAPER, 0);
 	close(go[0]);
 	close(go[1]);
 	close(p.signal_fd);
@@ -438,10 +442,19 @@ static void test_console_options(void)
 static void test_stale_mark(void)
 {
 	struct err err = ERR_INIT;
-	char name[32];
-	pid_t *pids;
+	char name[32], ticks[32];
+	siginfo_t info;
+	uint64_t start;
+	pid_t *pids, zombie = fork();
 	size_t n;
 
+	if (zombie == 0)
+		_exit(0);
+	waitid(P_PID, (id_t)zombie, &info, WEXITED | WNOWAIT);
+	snprintf(name, sizeof(name), "exec.%d", zombie);
+	ok(cstate_pid_start(zombie, &start) == 0, "a proxy that has ended, and nobody waited for");
+	snprintf(ticks, sizeof(ticks), "%llu", (unsigned long long)start);
+	ok(symlinkat(ticks, container.dir_fd, name) == 0, "its mark");
 	snprintf(name, sizeof(name), "exec.%d", getpid());
 	ok(symlinkat("1", container.dir_fd, name) == 0 &&
 			symlinkat("1", container.dir_fd, "exec.x") == 0,
@@ -450,6 +463,7 @@ static void test_stale_mark(void)
 	eq_int(n, 0, "not taken for a proxy of the same pid");
 	ok(faccessat(container.dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0, "and removed");
 	free(pids);
+	waitpid(zombie, NULL, 0);
 	unlinkat(container.dir_fd, "exec.x", 0);
 }
 
