@@ -666,7 +666,7 @@ static void test_root_propagation(void)
 			      "/1; rmdir /1; ls / | grep bin");
 
 		s->root_propagation = rows[i].flags;
-		eq_str(output(s), rows[i].want, rows[i].want);
+		eq_str(output(s), rows[i].want, "what is exposed, and the root is whole");
 	}
 }
 

@@ -359,7 +359,7 @@ static void test_share(void)
 		skip("needs the right to mount");
 		return;
 	}
-	tap_count += 16;
+	tap_count += 18;
 	ok(status == 0, "the checks in a mount namespace");
 }
 
@@ -391,6 +391,6 @@ int main(void)
 	test_tmpfs_mode();
 	test_share();
 	test_peer(check_moved, 3, "a root file system that is elsewhere now");
-	test_peer(check_hooks_mounts, 23, "mounts made by hooks");
+	test_peer(check_hooks_mounts, 25, "mounts made by hooks");
 	return tap_done();
 }
