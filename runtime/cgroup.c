@@ -152,6 +152,18 @@ static int make_dir(struct cgroup *cg, struct cgroup_dir *d, bool needed, struct
 	return d->made ? 0 : check_old(d, err);
 }
 
+/* The values that limit processor time, or all others. */
+static int write_limits(const struct cgroup *cg, const struct resources *res, bool time,
+	uint64_t memory_max, struct err *err)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; i < res->n_host && r == 0; i++)
+		if (!strncmp(res->host[i].key, "cpu.max", strlen("cpu.max")) == time)
+			r = cgroup_write(cg, &res->host[i], 1, memory_max, err);
+	return r < 0 ? err_wrap(err, "unable to apply cgroup configuration") : 0;
+}
+
 int cgroup_make(
 	struct cgroup *cg, const struct resources *res, uint64_t memory_max, struct err *err)
 {
@@ -163,16 +175,19 @@ int cgroup_make(
 		cgroup_release(cg);
 	if (r == 0 && !cg->n && (res->n_host || cg->asked))
 		r = err_plain(err, ENOENT, "no cgroup file system at " CGROUP_MOUNT);
-	if (r == 0)
-		r = cgroup_write(cg, res->host, res->n_host, memory_max, err);
-	return r < 0 ? err_wrap(err, "unable to apply cgroup configuration") : 0;
+	if (r < 0)
+		return err_wrap(err, "unable to apply cgroup configuration");
+	return write_limits(cg, res, false, memory_max, err);
+}
+
+int cgroup_throttle(const struct cgroup *cg, const struct resources *res, struct err *err)
+{
+	return write_limits(cg, res, true, 0, err);
 }
 
 int cgroup_adopt(
 	struct cgroup *cg, const struct resources *res, uint64_t memory_max, struct err *err)
 {
-	int r = 0;
-
 	for (unsigned i = 0; i < cg->n; i++) {
 		cg->dir[i].fd = open(cg->dir[i].path, OPEN_DIR);
 		/* systemd makes groups in those v1 hierarchies only that it uses itself. */
@@ -180,8 +195,7 @@ int cgroup_adopt(
 		if (cg->dir[i].fd < 0 && !cg->dir[i].skipped)
 			return err_set(err, errno, "cannot open cgroup '%s'", cg->dir[i].path);
 	}
-	r = cgroup_write(cg, res->host, res->n_host, memory_max, err);
-	return r < 0 ? err_wrap(err, "unable to apply cgroup configuration") : 0;
+	return write_limits(cg, res, false, memory_max, err);
 }
 
 void cgroup_undo(struct cgroup *cg)

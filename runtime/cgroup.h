@@ -47,7 +47,7 @@ int cgroup_plan(struct cgroup *cg, const char *cgroups_path, const char *id, str
 int cgroup_clean(const char *path, char *out, size_t cap, struct err *err);
 bool cgroup_own(const char *proc_self_cgroup, const char *controller, char *out, size_t cap);
 
-/* Makes them, with every controller that can be had, and writes the limits. memory_max: what
+/* Makes them, with every controller that can be had, and writes the limits but for processor time. memory_max: what
  * memory.max becomes on the host where one is set (cgroup_memory_max()). A group that is there and
  * holds processes, or is frozen, is refused. After a failure cgroup_undo(). */
 int cgroup_make(
@@ -55,6 +55,9 @@ int cgroup_make(
 /* The same for groups that somebody else has made for us, which the VMM is in already. */
 int cgroup_adopt(
 	struct cgroup *cg, const struct resources *res, uint64_t memory_max, struct err *err);
+/* The rest of either: limits of processor time. For a VM that is up: a guest that boots in a twentieth of a
+ * processor takes twenty times as long. */
+int cgroup_throttle(const struct cgroup *cg, const struct resources *res, struct err *err);
 /* Takes away what cgroup_make() has made, as far as nobody uses it. */
 void cgroup_undo(struct cgroup *cg);
 void cgroup_release(struct cgroup *cg); /* memory and descriptors only */

@@ -232,6 +232,8 @@ static int boot(struct launch *l, const struct global *g, struct container_spec 
 		return r;
 	r = launch_report_ready(l, err);
 	if (r == 0)
+		r = cgroup_throttle(&l->cgroup, &spec->resources, err);
+	if (r == 0)
 		r = launch_terminal_send(&l->terminal, l->console_socket, err);
 	if (r == 0) {
 		r = pid_file_write(l->pid_file, l->pid, err);

@@ -105,6 +105,20 @@ fill() {
 	[[ ! -e $cg/$id ]]
 }
 
+@test "cpu quota: a twentieth of a processor, from when the container is created; the VM's boot is not slowed" {
+	new_bundle true
+	edit '.linux.resources.cpu = {quota: 5000, period: 100000}'
+	create_box
+	cat $cg/"$id"/cpu.stat
+	[[ $(cat $cg/"$id"/cpu.max) == "5000 100000" ]]
+	used=$(awk '/^usage_usec/ { print $2 }' $cg/"$id"/cpu.stat)
+	waited=$(awk '/^throttled_usec/ { print $2 }' $cg/"$id"/cpu.stat)
+	((waited < used)) # a boot under it would have waited nineteen times as long as it ran
+	coracle start "$id"
+	ends_within 240
+	coracle delete "$id"
+}
+
 @test "pids: the limit is the container's processes', not the VMM's threads" {
 	sh_in 'true' # the VMM itself runs with a pids limit of 5 below
 	new_bundle perl -e 'for (1 .. 20) { $p = fork; defined $p or last; if (!$p) { sleep 100; exit } $n++ } print "$n\n"; kill 9, -1'
