@@ -91,14 +91,23 @@ setup_files() {
 @test "mountinfo: a bind's root ends as its source does" {
 	need_kvm
 	setup_files
-	new_bundle sh -c 'while read -r _ _ dev root at _; do case $at in /x*) echo "$root $at";; esac; done </proc/self/mountinfo; cat /x2'
+	mkdir "$own/sub/in"
+	mount -t tmpfs tmpfs "$own/sub/in"
+	# "in/.": stat(2) does not enter a mount that nobody has entered.
+	new_bundle sh -c 'while read -r _ _ dev root at _; do case $at in /x*) echo "$root $at";; esac; done </proc/self/mountinfo; stat -c %d /x1 /x1/in/. /x1/..; cat /x2; umount /x3; ls /x3'
+	edit '.process.capabilities |= (.bounding += ["CAP_SYS_ADMIN"] | .effective += ["CAP_SYS_ADMIN"] | .permitted += ["CAP_SYS_ADMIN"])'
 	own_rootfs
+	mkdir "$bundle/rootfs/x3"
+	touch "$bundle/rootfs/x3/below"
 	bind "$own/sub/" /x1 rbind
 	bind "$own/file" /x2 bind
 	bind "$own/../own" /x3 bind,ro
 	run_container
+	umount "$own/sub/in"
 	((status == 0))
-	[[ ${lines[0]} == "/sub /x1" && ${lines[1]} == "/file /x2" && ${lines[2]} == "/own /x3" && ${lines[3]} == one ]]
+	[[ ${lines[0]} == "/sub /x1" && ${lines[1]} == "/file /x2" && ${lines[2]} == "/own /x3" ]]
+	[[ ${lines[3]} != "${lines[4]}" && ${lines[3]} != "${lines[5]}" && ${lines[4]} != "${lines[5]}" ]]
+	[[ ${lines[6]} == one && ${lines[7]} == below ]]
 }
 
 @test "a recursive bind of the root comes off with one umount, in every propagation" {
