@@ -182,7 +182,9 @@ prun() { pod run --network none "$@"; }
 
 @test "podman update and top" {
 	prun -d --name "$name" --memory 128m debian sleep 300 >/dev/null
-	pod top "$name" | grep -q sleep
+	pod top "$name" -ef | grep -q 'sleep 300'
+	# Without options of ps it reads /proc in the mount namespace of the VMM, and is to see nothing of the host there.
+	(($(pod top "$name" | wc -l) == 1))
 	pod stats --no-stream "$name" >/dev/null
 }
 
