@@ -118,7 +118,8 @@ setup_files() {
 		own_rootfs
 		edit '.linux.rootfsPropagation = $m | .process.capabilities |= (.bounding += ["CAP_SYS_ADMIN"] | .effective += ["CAP_SYS_ADMIN"] | .permitted += ["CAP_SYS_ADMIN"])' --arg m "$mode"
 		run_container
-		echo "$mode: $output"
+		umount "$bundle/rootfs" "$BATS_TEST_TMPDIR/overlay" # the next begins with a fresh one
+		echo "$mode: $output $stderr"
 		((status == 0))
 		if [[ $mode == shared ]]; then [[ $output == $'f\nf' ]]; else [[ $output == f ]]; fi
 	done
