@@ -337,7 +337,8 @@ void guest_boot(struct guest *g, const struct gspec *s)
 		close(g->listener);
 		for (int i = 0; i < 3; i++)
 			close_fd(&g->stream[i]);
-		for (int signo = 1; signo < NSIG; signo++) /* as the kernel's first process has them */
+		/* As the kernel's first process has them. */
+		for (int signo = 1; signo < NSIG; signo++)
 			signal(signo, SIG_DFL);
 		agent_process(&env, s);
 	}
