@@ -452,10 +452,14 @@ static void test_dirs(void)
 
 /* In place of the C library's. */
 static unsigned syncs;
+static ino_t synced;
 
 int syncfs(int fd)
 {
+	struct stat st;
+
 	syncs++;
+	synced = fstat(fd, &st) == 0 ? st.st_ino : 0;
 	return (int)syscall(SYS_syncfs, fd);
 }
 
@@ -469,14 +473,17 @@ static void test_ended(void)
 	syncs = 0;
 	eq_int(fsc_call(c, FUSE_SYNCFS, c->rootfs, ARGS(STRUCT(sy)), 0), 0, "SYNCFS");
 	eq_int(syncs, 1, "means nothing: the host is synced");
+	eq_int(fsc_call(c, FUSE_SYNCFS, FUSE_ROOT_ID, ARGS(STRUCT(sy)), 0), 0,
+		"SYNCFS of the share");
+	ok(syncs == 2 && synced == host_stat(".").st_ino, "is of the root file system in it");
 	eq_int(fsc_lookup(c, FUSE_ROOT_ID, PROTO_SHARE_ENDED, &e), -ENOENT, "the same above it");
 	eq_int(fsc_call(c, FUSE_SYNCFS, c->rootfs, ARGS(STRUCT(sy)), 0), 0, "SYNCFS");
-	eq_int(syncs, 1, "is the container's end: the host is not synced");
+	eq_int(syncs, 2, "is the container's end: the host is not synced");
 	fs_server_reset(&c->fs);
 	fsc_init(c, 0);
 	c->rootfs = fsc_node(c, FUSE_ROOT_ID, "rootfs");
 	eq_int(fsc_call(c, FUSE_SYNCFS, c->rootfs, ARGS(STRUCT(sy)), 0), 0, "SYNCFS");
-	eq_int(syncs, 2, "of another session: it is again");
+	eq_int(syncs, 3, "of another session: it is again");
 }
 
 static void test_rest(void)

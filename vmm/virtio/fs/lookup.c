@@ -29,13 +29,10 @@ static enum fs_class class_of(
 /* The guest's file system begins one level higher than the host's mount: so what is bound there has its name
  * for a root in /proc/self/mountinfo, as on a host. The container's root is in the share's own file system, or
  * each bind of "/" would have a second mount over it, which outlives its umount(8). */
-static uint32_t held_flags(uint32_t flags, const struct fs_node *parent, enum fs_class cls)
+static bool is_held(const struct fs_node *parent, enum fs_class cls)
 {
-	bool root = parent->cls == FS_CLASS_TOP && cls == FS_CLASS_ROOTFS;
-
-	if (cls == FS_CLASS_HOLDER)
-		return flags | FUSE_ATTR_SUBMOUNT;
-	return root || parent->cls == FS_CLASS_HOLDER ? flags & ~FUSE_ATTR_SUBMOUNT : flags;
+	return parent->cls == FS_CLASS_HOLDER ||
+	       (parent->cls == FS_CLASS_TOP && cls == FS_CLASS_ROOTFS);
 }
 
 int fs_lookup_fd_take(struct fs_server *fs, struct fs_node *parent, const char *name, int fd,
@@ -57,9 +54,12 @@ int fs_lookup_fd_take(struct fs_server *fs, struct fs_node *parent, const char *
 	if (r < 0)
 		return r;
 	fs_fill_entry(fs, n, &stx, ret_entry);
-	ret_entry->attr.flags = held_flags(ret_entry->attr.flags, parent, place.cls);
-	if (parent->cls == FS_CLASS_HOLDER)
+	if (place.cls == FS_CLASS_HOLDER)
+		ret_entry->attr.flags |= FUSE_ATTR_SUBMOUNT;
+	if (is_held(parent, place.cls)) {
+		ret_entry->attr.flags &= ~FUSE_ATTR_SUBMOUNT;
 		parent->held = ret_entry->nodeid;
+	}
 	*ret_node = n;
 	return 0;
 }

@@ -71,8 +71,7 @@ struct fs_node {
 	uint8_t ref, ref_bytes;    /* enum fs_ref; length of the name or the handle */
 	uint32_t stamp_nsec;
 	int64_t stamp_sec;
-	_Atomic uint64_t
-		held; /* FS_CLASS_HOLDER: node id of what is mounted in it; 0: not yet known */
+	_Atomic uint64_t held; /* node id of the mount in a directory of the share's own; 0: none */
 	union {
 		struct {
 			uint64_t parent;            /* node id; may be outdated */

@@ -83,7 +83,8 @@ int fs_op_statfs(struct fs_req *req)
 	return fs_reply(req, &out, sizeof(out));
 }
 
-/* The node is the root of one of the guest's super blocks; of a directory that holds a mount the mount is meant. */
+/* The node is the root of one of the guest's super blocks; where that is a directory of the share's own, the mount
+ * in it is meant: at the top the container's root file system. */
 static int get_synced(struct fs_req *req, struct fs_node **ret_node)
 {
 	struct fs_nodes *t = &req->fs->nodes;
@@ -93,7 +94,7 @@ static int get_synced(struct fs_req *req, struct fs_node **ret_node)
 
 	if (r < 0)
 		return r;
-	held = n->cls == FS_CLASS_HOLDER ? n->held : 0;
+	held = n->held;
 	if (held) {
 		fs_node_put(t, n);
 		r = fs_node_get(t, held, &n);
