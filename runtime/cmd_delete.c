@@ -35,22 +35,32 @@ static int end_vmm(const struct global *g, const char *id, struct err *err)
 	return r;
 }
 
+/* A VMM whose program has ended still writes what that has written, for as long as somebody reads it. */
+static int wait_stopped(const struct container *c, const char *id, struct err *err)
+{
+	enum container_status status = container_status(c);
+	const char *why = container_status_name(status);
+	int r = -ETIMEDOUT;
+
+	if (status == CONTAINER_STOPPED) {
+		why = "its output is still being read";
+		r = container_wait_gone(c, err);
+	}
+	return r != -ETIMEDOUT
+		       ? r
+		       : err_plain(err, EBUSY, "cannot delete container %s that is not stopped: %s",
+				 id, why);
+}
+
 static int delete_locked(const struct global *g, const char *id, bool force, struct err *err)
 {
 	struct container c = CONTAINER_INIT;
 	int r = open_for_delete(&c, g, id, true, force, err);
-	enum container_status status;
 
 	if (r >= 0 && force)
 		r = container_kill(&c, err);
-	if (r >= 0 && !force && c.has_state) {
-		status = container_status(&c);
-		if (status != CONTAINER_STOPPED || cstate_pid_alive(&c.state))
-			r = err_plain(err, EBUSY,
-				"cannot delete container %s that is not stopped: %s", id,
-				status == CONTAINER_STOPPED ? "its output is still being read"
-							    : container_status_name(status));
-	}
+	if (r >= 0 && !force && c.has_state)
+		r = wait_stopped(&c, id, err);
 	if (r >= 0)
 		r = container_wait_gone(&c, err);
 	if (r >= 0)

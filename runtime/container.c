@@ -15,6 +15,7 @@
 #include <sys/time.h>
 
 #include "lib/cleanup.h"
+#include "lib/timeline.h"
 #include "oci/spec.h"
 
 #define KILL_WAIT_MS 10000
@@ -269,19 +270,39 @@ static bool is_being_made(const struct container *c)
 	return false;
 }
 
+/* -ECONNREFUSED: nobody listens. A connection that closes unanswered is of a VMM that ends or makes room among its
+ * clients: the next one tells. */
+static int ask_phase(const struct container *c, struct ctl_reply *ret_reply)
+{
+	uint64_t deadline = timeline_now() + STATUS_WAIT_MS * UINT64_C(1000000);
+	int r;
+
+	do {
+		struct err err = ERR_INIT;
+
+		r = container_request(c, CTL_STATE, 0, STATUS_WAIT_MS, ret_reply, &err);
+	} while ((r == -ECONNRESET || r == -EPIPE) && timeline_now() < deadline);
+	return r;
+}
+
 enum container_status container_status(const struct container *c)
 {
 	struct ctl_reply reply;
-	struct err err = ERR_INIT;
 	int r;
 
 	if (!c->has_state)
 		return is_being_made(c) ? CONTAINER_CREATING : CONTAINER_STOPPED;
 	if (!cstate_pid_alive(&c->state))
 		return CONTAINER_STOPPED;
-	r = container_request(c, CTL_STATE, 0, STATUS_WAIT_MS, &reply, &err);
-	if (r == -ECONNREFUSED && is_being_made(c)) /* hooks run: the VMM has not begun to listen */
-		return CONTAINER_CREATING;
+	r = ask_phase(c, &reply);
+	if (r == -ECONNREFUSED) {
+		if (is_being_made(c)) /* hooks run: the VMM has not begun to listen */
+			return CONTAINER_CREATING;
+		r = ask_phase(c, &reply); /* it may have, by now */
+	}
+	if (r ==
+		-ECONNREFUSED) /* its last files are closed; its memory may take the kernel a while */
+		return CONTAINER_STOPPED;
 	if (r < 0)
 		return cstate_pid_alive(&c->state) ? CONTAINER_RUNNING : CONTAINER_STOPPED;
 	switch (reply.phase) {

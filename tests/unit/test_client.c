@@ -55,7 +55,7 @@ static void fake_init(struct fake *f, const char *id)
 
 static void fake_release(struct fake *f)
 {
-	close(f->listener);
+	close_fd(&f->listener);
 	container_remove(&f->c, &err);
 	container_release(&f->c);
 }
@@ -253,14 +253,20 @@ static const struct {
 	{VM_STOPPED, CONTAINER_STOPPED},
 };
 
+/* Its VMM is a process that lives. */
+static void fake_lives(struct fake *f)
+{
+	f->c.state.pid = getpid();
+	cstate_pid_start(getpid(), &f->c.state.pid_start_ticks);
+	f->c.has_state = true;
+}
+
 static void test_status(void)
 {
 	struct fake f;
 
 	fake_init(&f, "status");
-	f.c.state.pid = getpid(); /* a process that lives */
-	cstate_pid_start(getpid(), &f.c.state.pid_start_ticks);
-	f.c.has_state = true;
+	fake_lives(&f);
 	for (size_t i = 0; i < ARRAY_SIZE(phases); i++) {
 		f.answer.msg.reply.phase = phases[i].phase;
 		pthread_create(&f.thread, NULL, serve, &f);
@@ -273,6 +279,52 @@ static void test_status(void)
 	eq_int(container_status(&f.c), CONTAINER_RUNNING, "a VMM that is not understood runs");
 	pthread_join(f.thread, NULL);
 	fake_release(&f);
+}
+
+struct ending {
+	struct fake f;
+	unsigned
+		n; /* connections that get no answer; the last one takes the listener along, or is answered */
+	bool ends;
+};
+
+static void *serve_ending(void *arg)
+{
+	struct ending *e = arg;
+
+	for (unsigned i = 0; i < e->n; i++) {
+		int fd = accept4(e->f.listener, NULL, NULL, SOCK_CLOEXEC);
+
+		if (e->ends && i == e->n - 1)
+			close_fd(&e->f.listener);
+		close(fd);
+	}
+	return e->ends ? NULL : serve(&e->f);
+}
+
+/* The process is there for as long as the kernel takes to free a VM's memory; its sockets are not. */
+static void test_status_at_the_end(void)
+{
+	struct ending e = {.n = 3, .ends = true};
+
+	fake_init(&e.f, "ending");
+	fake_lives(&e.f);
+	pthread_create(&e.f.thread, NULL, serve_ending, &e);
+	eq_int(container_status(&e.f.c), CONTAINER_STOPPED,
+		"a VMM that closes all connections and listens no more");
+	pthread_join(e.f.thread, NULL);
+	eq_int(container_status(&e.f.c), CONTAINER_STOPPED, "that listened no more already");
+	fake_release(&e.f);
+
+	e = (struct ending){.n = 3};
+	fake_init(&e.f, "crowded");
+	fake_lives(&e.f);
+	e.f.answer.msg.reply.phase = VM_PAUSED;
+	pthread_create(&e.f.thread, NULL, serve_ending, &e);
+	eq_int(container_status(&e.f.c), CONTAINER_PAUSED,
+		"one that makes room among its clients is asked again");
+	pthread_join(e.f.thread, NULL);
+	fake_release(&e.f);
 }
 
 /* As for a container whose state cannot be read: asked to end over one connection while another one
@@ -311,6 +363,7 @@ int main(void)
 	test_timeline();
 	test_halves();
 	test_status();
+	test_status_at_the_end();
 	test_end_unknown();
 	return tap_done();
 }

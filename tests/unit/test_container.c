@@ -264,7 +264,8 @@ static void test_creating(void)
 	eq_int(container_status(&d), CONTAINER_CREATING, "it is being created");
 	ok(timeline_now() - t < 1000000000, "which is known at once");
 	container_release(&c);
-	eq_int(container_status(&d), CONTAINER_RUNNING, "without its maker the process counts");
+	eq_int(container_status(&d), CONTAINER_STOPPED,
+		"without its maker the process ends (PDEATHSIG)");
 	eq_int(flock(d.dir_fd, LOCK_EX | LOCK_NB), 0, "no lock is left of that");
 	container_remove(&d, &err);
 	container_release(&d);
