@@ -172,5 +172,5 @@ start_container() {
 	run -0 coracle kill "$id" KILL
 	until_true 60 eval '[[ $(status_of "$id") == stopped ]]'
 	touch "$BATS_TEST_TMPDIR/done"
-	wait
+	wait $! # and not for the countdown of the time limit
 }
