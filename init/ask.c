@@ -21,8 +21,9 @@
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 
-#define SIGNAL_ALL  PROTO_QUESTIONS /* beside enum proto_question */
-#define PER_MESSAGE (PROTO_ANSWER_MAX / sizeof(struct proto_process))
+#define FREEZE_WAIT_MS 3000            /* below the VMM's LIFE_FREEZE_MS */
+#define SIGNAL_ALL     PROTO_QUESTIONS /* beside enum proto_question */
+#define PER_MESSAGE    (PROTO_ANSWER_MAX / sizeof(struct proto_process))
 
 /* From the child to init, on a seqpacket socket; and on to the host as it is. */
 struct message {
@@ -110,6 +111,9 @@ static int update(struct worker *w, struct err *err)
 		r = cgroup_put(container->c.group, &kv, err);
 		if (r < 0)
 			return r;
+		/* What is paused does nothing more, also when it is let run for a question (vmm/life_pause.c). */
+		if (!strcmp(kv.key, "cgroup.freeze") && !strcmp(kv.value, "1"))
+			cgroup_await_frozen(container->c.group, FREEZE_WAIT_MS);
 	}
 	if (!rbuf_done(&w->payload))
 		return err_plain(err, EPROTO, "the list of cgroup files is malformed");

@@ -25,6 +25,10 @@ int cgroup_put(int group, const struct gkeyval *kv, struct err *err);
  * fails. 0, fn's failure or -errno; -ELOOP: the groups are nested too deep. */
 int cgroup_each(int group, int (*fn)(void *arg, pid_t pid), void *arg);
 
+/* Waits until all processes of a group that was told to freeze have stopped, and what they were doing in the kernel is
+ * done. One that the kernel holds up elsewhere is waited for for so long. */
+void cgroup_await_frozen(int group, unsigned wait_ms);
+
 /* Signals every process of the group and of those below it: they are stopped meanwhile, so that
  * none escapes by forking. cgroup_thaw() undoes what is left when the caller of this is killed. 0
  * or -errno. */

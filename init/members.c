@@ -20,7 +20,7 @@
 #include "lib/cleanup.h"
 
 #define DEPTH_MAX      64
-#define FREEZE_WAIT_NS 500000000ull
+#define SIGNAL_WAIT_MS 500
 
 /* struct linux_dirent64 of getdents64(2): opendir(3) would want a heap. */
 struct dirent64_head {
@@ -122,19 +122,13 @@ static int signal_one(void *arg, pid_t pid)
 	return kill(pid, *signo) < 0 && errno != ESRCH ? -errno : 0;
 }
 
-/* Waits until all are stopped; one that the kernel holds up elsewhere is not waited for for ever. */
-static void freeze(int group)
+void cgroup_await_frozen(int group, unsigned wait_ms)
 {
 	autofd int events = openat(group, "cgroup.events", O_RDONLY | O_CLOEXEC);
-	uint64_t end = boot_ns() + FREEZE_WAIT_NS;
-	int r = file_put(group, "cgroup.freeze", "1");
+	uint64_t end = boot_ns() + wait_ms * UINT64_C(1000000);
 	char text[128];
 
-	if (r < 0 || events < 0) {
-		log_msg("cannot freeze the container: %s", strerror(r < 0 ? -r : errno));
-		return;
-	}
-	for (;;) {
+	while (events >= 0) {
 		struct pollfd pf = {.fd = events, .events = POLLPRI};
 		ssize_t n = pread(events, text, sizeof(text) - 1, 0);
 		uint64_t now = boot_ns();
@@ -146,6 +140,16 @@ static void freeze(int group)
 			return;
 		poll(&pf, 1, (int)((end - now) / 1000000) + 1);
 	}
+}
+
+static void freeze(int group)
+{
+	int r = file_put(group, "cgroup.freeze", "1");
+
+	if (r < 0)
+		log_msg("cannot freeze the container: %s", strerror(-r));
+	else
+		cgroup_await_frozen(group, SIGNAL_WAIT_MS);
 }
 
 void cgroup_thaw(int group)

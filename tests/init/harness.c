@@ -109,6 +109,17 @@ static const char *open_cgroup(void)
 	return cgroup_base < 0 ? "the cgroup cannot be opened" : NULL;
 }
 
+const char *harness_cgroup_text(const char *file)
+{
+	static char text[4096];
+	autofd int group = openat(cgroup_base, "container", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	autofd int fd = openat(group, file, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+	text[n < 0 ? 0 : n] = '\0';
+	return text;
+}
+
 bool harness_controller(const char *name)
 {
 	autofd int fd = openat(cgroup_base, "cgroup.controllers", O_RDONLY | O_CLOEXEC);

@@ -27,6 +27,8 @@ uint64_t harness_caps(void);
 
 /* Whether the containers' group has a controller. */
 bool harness_controller(const char *name);
+/* What a file of the container's group says now; static. */
+const char *harness_cgroup_text(const char *file);
 
 /* NULL, or why this machine cannot run these tests. */
 const char *harness_open(void);

@@ -207,6 +207,27 @@ static void test_update(void)
 	guest_end(&g);
 }
 
+/* Forty busy processes on a few processors: it takes a while until the last has stopped. */
+static void test_freeze(void)
+{
+	static const struct gkeyval freeze = {"cgroup.freeze", "1"}, thaw = {"cgroup.freeze", "0"};
+	unsigned bad = 0;
+
+	boot(fresh("i=0; while [ $i -lt 40 ]; do (while :; do :; done) & i=$((i + 1)); done; echo "
+		   "up; cat"));
+	guest_until_out(&g, "up\n");
+	for (int i = 0; i < 10; i++) {
+		bad += !update(&freeze, 1) ||
+		       !strstr(harness_cgroup_text("cgroup.events"), "frozen 1");
+		bad += !update(&thaw, 1) ||
+		       !strstr(harness_cgroup_text("cgroup.events"), "frozen 0");
+	}
+	eq_int(bad, 0, "a container that is to freeze has frozen when that is answered");
+	guest_signal_to(&g, 1, SIGKILL, PROTO_PROCESS_ALL);
+	guest_until(&g, &g.exited);
+	guest_end(&g);
+}
+
 static void test_pids_limit(void)
 {
 	if (!harness_controller("pids")) {
@@ -365,6 +386,7 @@ int main(void)
 	test_signal_all(true);
 	test_signal_all(false);
 	test_update();
+	test_freeze();
 	test_pids_limit();
 	test_stats();
 	test_oom();
