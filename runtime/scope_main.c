@@ -367,6 +367,10 @@ static int stop(const char *unit, struct err *err)
 	(void)reset_failed(bus, unit);
 	if (r >= 0 && !is_leaving(bus, unit))
 		return 0;
+	/* A scope whose cgroup went before systemd had looked at it would stay for ever. */
+	if (r >= 0)
+		(void)sd_bus_call_method(bus, SERVICE, OBJECT, MANAGER, "StopUnit", NULL, NULL,
+			"ss", unit, "replace");
 	while (r >= 0 && !l.gone && (now = timeline_now()) < deadline) {
 		r = sd_bus_process(bus, NULL);
 		if (r == 0)
