@@ -62,8 +62,6 @@ static int delete_locked(const struct global *g, const char *id, bool force, str
 	if (r >= 0 && !force && c.has_state)
 		r = wait_stopped(&c, id, err);
 	if (r >= 0)
-		r = container_wait_gone(&c, err);
-	if (r >= 0)
 		r = launch_cgroup_remove(&c.state, err);
 	if (r >= 0)
 		r = container_remove(&c, err);

@@ -300,8 +300,8 @@ enum container_status container_status(const struct container *c)
 			return CONTAINER_CREATING;
 		r = ask_phase(c, &reply); /* it may have, by now */
 	}
-	if (r ==
-		-ECONNREFUSED) /* its last files are closed; its memory may take the kernel a while */
+	/* Its last files are closed; its memory may take the kernel a while. */
+	if (r == -ECONNREFUSED)
 		return CONTAINER_STOPPED;
 	if (r < 0)
 		return cstate_pid_alive(&c->state) ? CONTAINER_RUNNING : CONTAINER_STOPPED;

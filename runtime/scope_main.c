@@ -348,8 +348,9 @@ static bool is_leaving(sd_bus *bus, const char *unit)
 }
 
 /* A scope ends by itself when its last process has, and those of another container that took the name since
- * are not ours to end: all that is left to do is to have systemd forget one that failed, and to wait until it
- * has heard that the cgroup is gone, or the next container of this name would find the unit there. */
+ * are not ours to end. What is left to do is to have systemd forget one that failed, to end one whose cgroup is
+ * gone (seen: right after its start, it stayed loaded), and to wait until systemd has no such unit any more, or the
+ * next container of this name would find it there. */
 static int stop(const char *unit, struct err *err)
 {
 	autobus sd_bus *bus = NULL;
@@ -367,7 +368,6 @@ static int stop(const char *unit, struct err *err)
 	(void)reset_failed(bus, unit);
 	if (r >= 0 && !is_leaving(bus, unit))
 		return 0;
-	/* A scope whose cgroup went before systemd had looked at it would stay for ever. */
 	if (r >= 0)
 		(void)sd_bus_call_method(bus, SERVICE, OBJECT, MANAGER, "StopUnit", NULL, NULL,
 			"ss", unit, "replace");
