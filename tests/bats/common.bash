@@ -21,6 +21,8 @@ setup() {
 
 teardown() {
 	local left
+	# Seen when the test has failed.
+	echo "the last run: status ${status-none}, output: ${output:0:2000}, standard error: ${stderr:0:4000}"
 	for left in "$root"/*; do
 		[[ ! -e $left ]] || coracle delete --force "${left##*/}"
 	done
