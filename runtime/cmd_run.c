@@ -37,6 +37,10 @@ static bool reap(struct launch *l, int *ret_status)
 	if (pid < 0) /* somebody else has waited for it: no status is left for us */
 		status = 255 << 8;
 	l->pid = 0;
+	/* SIGKILL is how a container is killed; any other signal is the VMM's own mistake. */
+	if (WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL)
+		log_msg(LOG_LEVEL_ERROR, "coracle-vmm was killed by signal %d (%s)",
+			WTERMSIG(status), strsignal(WTERMSIG(status)));
 	*ret_status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 	return true;
 }

@@ -170,6 +170,19 @@ load common
 	left_nothing
 }
 
+@test "a VMM that a signal ends: run says so" {
+	need_kvm
+	new_bundle sleep 1000
+	"$CORACLE_BIN" --root "$root" run --pid-file "$BATS_TEST_TMPDIR/pid" --bundle "$bundle" "$id" 2>"$BATS_TEST_TMPDIR/err" &
+	until_true 60 eval '[[ $(status_of "$id") == running ]]'
+	kill -SEGV "$(cat "$BATS_TEST_TMPDIR/pid")"
+	wait $! || got=$?
+	cat "$BATS_TEST_TMPDIR/err"
+	((got == 139))
+	grep -qx 'coracle: coracle-vmm was killed by signal 11 (Segmentation fault)' "$BATS_TEST_TMPDIR/err"
+	left_nothing
+}
+
 @test "kill -9 on create in mid-flight: delete --force cleans up, the VMM does not live on" {
 	need_kvm
 	new_bundle sleep 1000
