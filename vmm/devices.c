@@ -227,7 +227,7 @@ static int make_device(struct devices *ds, unsigned n, struct vm *vm, const stru
 }
 
 int devices_start(struct devices *ds, struct vm *vm, const struct devices_fds *fds,
-	worker_jail_fn jail, struct err *err)
+	const struct worker_jail *jail, struct err *err)
 {
 	int r = 0;
 

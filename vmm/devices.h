@@ -43,7 +43,7 @@ unsigned devices_count(void);
 /* Creates all devices on vm's bus and interrupt lines, then starts their workers, each jailed by
  * `jail`. vm has its memory. After a failure nothing of it runs. */
 int devices_start(struct devices *ds, struct vm *vm, const struct devices_fds *fds,
-	worker_jail_fn jail, struct err *err);
+	const struct worker_jail *jail, struct err *err);
 /* Ends the workers and frees everything. Tolerates half-built devices. */
 void devices_release(struct devices *ds);
 

@@ -2,51 +2,92 @@
 #include "vmm/jail.h"
 
 #include <errno.h>
-#include <linux/capability.h>
 #include <string.h>
-#include <sys/syscall.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include "lib/base.h"
+#include "lib/cleanup.h"
 #include "seccomp/policy.h"
+#include "vmm/confine.h"
 #include "vmm/virtio/devices.h"
 
-int jail_init(int log_fd, bool log_json, struct err *err)
-{
-	return policy_init(log_fd >= 0 ? log_fd : STDERR_FILENO, log_json, err);
-}
+#define OWN_FDS_MAX 48
 
-/* All of the calling thread's: what it works on is open. */
-static int drop_caps(struct err *err)
-{
-	struct __user_cap_header_struct hdr = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct none[2] = {{0}};
+static int report_fd = -1; /* in every worker's table: what it does wrong is written there */
+static int empty_ns = -1;
 
-	if (syscall(SYS_capset, &hdr, none) < 0)
-		return err_set(err, errno, "cannot drop a thread's capabilities");
+/* Of the process. Its memory is nobody's to read, not even as a core file. */
+static int hide_memory(struct err *err)
+{
+	const struct rlimit none = {0, 0};
+
+	if (prctl(PR_SET_DUMPABLE, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0)
+		return err_set(err, errno, "cannot keep the VMM from being dumped");
 	return 0;
 }
 
+int jail_init(int log_fd, bool log_json, struct err *err)
+{
+	int r = hide_memory(err);
+
+	report_fd = log_fd;
+	if (r == 0)
+		r = confine_make_empty_ns(&empty_ns, err);
+	return r < 0 ? r : policy_init(log_fd >= 0 ? log_fd : STDERR_FILENO, log_json, err);
+}
+
+static int is_fs(const char *device)
+{
+	return !strcmp(device, vdev_fs.name);
+}
+
+/* The file server's root is the share (fs/thread.c), in the VMM's own mount namespace. */
+static int own(const char *device, const int *keep, unsigned n, struct err *err)
+{
+	int fd[OWN_FDS_MAX], r;
+
+	BUG_ON(n + 2 > OWN_FDS_MAX);
+	memcpy(fd, keep, n * sizeof(fd[0]));
+	fd[n] = report_fd;
+	fd[n + 1] = is_fs(device) ? -1 : empty_ns;
+	r = confine_fds(fd, n + 2, err);
+	if (r < 0 || is_fs(device))
+		return r;
+	r = confine_root(empty_ns, err);
+	close(empty_ns); /* in the worker's table */
+	return r;
+}
+
+/* All that a thread gives up that opens no file. */
 static int jail(const char *kind, struct err *err)
 {
-	int r = drop_caps(err);
+	int r = confine_landlock(err);
 
+	if (r == 0)
+		r = confine_caps(err);
 	return r < 0 ? r : policy_install(kind, err);
+}
+
+/* Without a Landlock domain, the file server: a file that is found again by its handle may be one whose place in the
+ * tree the kernel does not know, and Landlock allows no such. It has dropped its capabilities itself. */
+static int close_worker(const char *device, unsigned thread, struct err *err)
+{
+	return is_fs(device) ? policy_install(device, err) : jail(device, err);
+}
+
+const struct worker_jail jail_worker = {own, close_worker};
+
+int jail_vcpu(struct err *err)
+{
+	int r = confine_root(empty_ns, err);
+
+	return r < 0 ? r : jail("vcpu", err);
 }
 
 int jail_main(struct err *err)
 {
+	close_fd(&empty_ns);
 	return jail("main", err);
-}
-
-int jail_vcpu(struct err *err)
-{
-	return jail("vcpu", err);
-}
-
-int jail_worker(const char *device, unsigned thread, struct err *err)
-{
-	/* The file server keeps some, and has dropped the others itself (fs/thread.c). */
-	if (!strcmp(device, vdev_fs.name))
-		return policy_install(device, err);
-	return jail(device, err);
 }

@@ -6,13 +6,15 @@
 #include <stdbool.h>
 
 #include "lib/err.h"
+#include "vmm/virtio/worker.h"
 
-/* Once, before any thread: forbidden system calls are reported to log_fd, as JSON or text, or to
+/* Once, before any thread, with /proc and CAP_SYS_ADMIN: what the steps below need; forbidden system calls are reported to log_fd, as JSON or text, or to
  * standard error if it is -1. */
 int jail_init(int log_fd, bool log_json, struct err *err);
-int jail_main(struct err *err);
+/* The policies have the devices' names. */
+extern const struct worker_jail jail_worker;
 int jail_vcpu(struct err *err);
-/* A worker_jail_fn: the policy has the device's name. */
-int jail_worker(const char *device, unsigned thread, struct err *err);
+/* The last one. */
+int jail_main(struct err *err);
 
 #endif

@@ -188,7 +188,7 @@ static int start_all(int null, struct err *err)
 	fds.vcpu = new_eventfd(err);
 	if (dev_fds.fault < 0 || fds.vcpu < 0)
 		return -err->errnum;
-	r = devices_start(&devices, &vm, &dev_fds, jail_worker, err);
+	r = devices_start(&devices, &vm, &dev_fds, &jail_worker, err);
 	if (r < 0)
 		return r;
 	fds.vsock = devices.vsock->main_cmd_fd;

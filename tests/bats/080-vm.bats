@@ -138,6 +138,50 @@ no_vmm() { ! pgrep -x coracle-vmm >/dev/null; }
 	coracle delete --force "$id"
 }
 
+# fds TASK: what its descriptors lead to, without numbers, each kind once.
+fds() {
+	find "$1/fd" -type l -printf '%l\n' | sed -E 's/:\[[0-9]+\]$//; s/ \(deleted\)$//; s,^.*/vmm\.log$,log,' | sort -u | tr '\n' ' '
+}
+
+# The threads by name, and what each kind may have. fs has the files that the guest knows.
+@test "each thread of the VMM is in its jail: descriptors, root, capabilities, filter" {
+	need_kvm
+	new_bundle sleep 1000
+	edit '.annotations["coracle.vm.vcpus"] = "2"'
+	coracle create --pid-file "$BATS_TEST_TMPDIR/pid" --bundle "$bundle" "$id" </dev/null >/dev/null 2>&1
+	vmm=/proc/$(cat "$BATS_TEST_TMPDIR/pid")
+	seen=''
+	for task in "$vmm"/task/*; do
+		name=$(cat "$task/comm")
+		seen+=" $name"
+		echo "$name: $(fds "$task"); $(wc -l <"$task/mountinfo") mounts; $(grep -E '^(Cap|Seccomp:|NoNewPrivs)' "$task/status" | tr '\n\t' '  ')"
+		grep -qx 'Seccomp:	2' "$task/status"
+		grep -qx 'NoNewPrivs:	1' "$task/status"
+		caps=$(awk '/^Cap(Inh|Prm|Eff)/ { print $2 }' "$task/status" | sort -u | tr '\n' ' ')
+		case $name in
+		cor-fs.*) [[ $caps == "0000000000000000 000000008800001f " ]] ;;
+		*) [[ $caps == "0000000000000000 " ]] ;;
+		esac
+		case $name in
+		cor-fs.* | coracle-vmm) ;;
+		*)
+			[[ $(awk '{ print $4, $5, $9 }' "$task/mountinfo") == "/ / tmpfs" ]]
+			[[ ! $(find "$task/root/" -mindepth 1) ]]
+			grep -q ' ro,' <(awk '{ print " " $6 }' "$task/mountinfo")
+			;;
+		esac
+		case $name in
+		cor-rng.0 | cor-vsock.0) [[ $(fds "$task") == "/dev/null anon_inode:[eventfd] anon_inode:[eventpoll] log socket " ]] ;;
+		cor-balloon.0) [[ $(fds "$task") == "/dev/null /memfd:"*" anon_inode:[eventfd] anon_inode:[eventpoll] log socket " ]] ;;
+		cor-console.0) [[ $(fds "$task") == "/dev/null anon_inode:[eventfd] anon_inode:[eventpoll] log pipe socket " ]] ;;
+		esac
+	done
+	for name in coracle-vmm cor-fs.0 cor-fs.1 cor-vsock.0 cor-rng.0 cor-balloon.0 cor-console.0; do
+		[[ $seen == *" $name"* ]]
+	done
+	coracle delete --force "$id"
+}
+
 @test "two containers at once do not see each other" {
 	need_kvm
 	new_bundle sh -c 'hostname; ps -e -o args= | grep -c [s]leep; sleep 1'

@@ -20,7 +20,7 @@
 #define ALLOC_BASE \
 	0x10000u /* below: nothing valid, so that a null address is never right by chance */
 
-worker_jail_fn drv_jail;
+const struct worker_jail *drv_jail;
 
 void drv_die(const char *fmt, ...)
 {

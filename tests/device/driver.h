@@ -84,7 +84,7 @@ struct drv {
 __attribute__((noreturn, format(printf, 1, 2))) void drv_die(const char *fmt, ...);
 
 /* The jail of the workers to come; NULL, unless tests/jail/jail_on.c is linked in. */
-extern worker_jail_fn drv_jail;
+extern const struct worker_jail *drv_jail;
 
 /* Everything up to a running worker and a transport nobody has touched yet. */
 void drv_open(struct drv *d, const struct device_row *row);

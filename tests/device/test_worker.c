@@ -379,9 +379,15 @@ static int failing_jail(const char *device, unsigned thread, struct err *err)
 	return thread == 1 ? err_set(err, EPERM, "no jail for %s", device) : 0;
 }
 
+static int own_nothing(const char *device, const int *keep, unsigned n, struct err *err)
+{
+	return 0;
+}
+
 static void failed_start(void)
 {
 	struct err err = ERR_INIT;
+	static const struct worker_jail jail = {own_nothing, failing_jail};
 	struct worker *w = NULL;
 	int r;
 
@@ -394,7 +400,7 @@ static void failed_start(void)
 		"with its reason");
 	err = (struct err)ERR_INIT;
 	seen.fail_enter = 0;
-	r = worker_start(&w, &d.dev, failing_jail, &err);
+	r = worker_start(&w, &d.dev, &jail, &err);
 	ok(r == -EPERM && !w && strstr(err.msg, "no jail for test"), "nor one that is not jailed");
 	err = (struct err)ERR_INIT;
 	eq_int(worker_start(&d.worker, &d.dev, NULL, &err), 0, "then it starts after all");

@@ -9,6 +9,9 @@
  * ready. Then, driven by the transport's control messages: activate() when the driver sets DRIVER_OK,
  * kick(q) when a queue was kicked, event() when a watched fd is ready, reset() when the driver resets.
  *
+ * Descriptors: a jailed worker has a table of its own, which holds env's and what it opens itself from enter() on;
+ * what init() opened it has not. leave() closes what the worker opened; release() touches no descriptor.
+ *
  * A worker has one thread per ops->n_threads. Thread 0 serves the control socket; queue q belongs to thread
  * q % n_threads. activate() and reset() run in thread 0 while all others are held: no kick() runs meanwhile.
  * kick() and event() of different threads run at the same time.
@@ -77,6 +80,9 @@ struct vdev_ops {
 	void (*release)(struct vdev *dev); /* also after a failed or missing init */
 	/* In each worker thread, before its jail closes. May be NULL. */
 	int (*enter)(struct vdev *dev, unsigned thread, struct err *err);
+	/* At the end of each, thread 0's being the last, and also after a failed enter(): closes what was
+	 * opened in the worker, whose table of descriptors is its own. May be NULL. */
+	void (*leave)(struct vdev *dev, unsigned thread);
 	int (*activate)(struct vdev *dev); /* 0 or -VFAULT_*; may be NULL */
 	/* 0 or -VFAULT_*. Also once, unasked, after activate(). A virtq_pop() that finds buffers gives 0 after
 	 * some tens of chains (a turn); kick(q) then comes again by itself. */

@@ -30,9 +30,6 @@ static int vsock_init(struct vdev *dev, struct err *err)
 	v->rings = mem_reserve(VSOCK_RINGS_BYTES);
 	if (!v->rings)
 		return err_set(err, errno, "cannot map the vsock buffers");
-	v->turn_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (v->turn_fd < 0)
-		return err_set(err, errno, "cannot create an eventfd");
 	return 0;
 }
 
@@ -42,9 +39,6 @@ static void vsock_release(struct vdev *dev)
 
 	if (!v)
 		return;
-	v->live = false;
-	vconn_release_all(v);
-	close_fd(&v->turn_fd);
 	if (v->rings)
 		munmap(v->rings, VSOCK_RINGS_BYTES);
 	free(v);
@@ -61,10 +55,22 @@ static int vsock_enter(struct vdev *dev, unsigned thread, struct err *err)
 		if (r < 0)
 			return err_set(err, -r, "cannot watch the vsock command socket");
 	}
+	v->turn_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (v->turn_fd < 0)
+		return err_set(err, errno, "cannot create an eventfd");
 	r = vdev_watch(dev, thread, v->turn_fd, EPOLLIN, VSOCK_DATA_TURN);
 	if (r < 0)
 		return err_set(err, -r, "cannot watch the vsock eventfd");
 	return 0;
+}
+
+static void vsock_leave(struct vdev *dev, unsigned thread)
+{
+	struct vsock *v = dev->priv;
+
+	v->live = false;
+	vconn_release_all(v);
+	close_fd(&v->turn_fd);
 }
 
 static int vsock_activate(struct vdev *dev)
@@ -230,6 +236,7 @@ const struct vdev_ops vdev_vsock = {
 	.init = vsock_init,
 	.release = vsock_release,
 	.enter = vsock_enter,
+	.leave = vsock_leave,
 	.activate = vsock_activate,
 	.kick = vsock_kick,
 	.event = vsock_event,

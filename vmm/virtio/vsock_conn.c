@@ -556,8 +556,7 @@ void vconn_release_all(struct vsock *v)
 	for (unsigned i = 0; i < VSOCK_STREAMS_MAX; i++) {
 		struct vconn *c = &v->conn[i];
 
-		c->rx_watched = c->tx_watched =
-			false; /* the worker and its epoll are gone already */
+		c->rx_watched = c->tx_watched = false; /* nobody waits any more */
 		if (c->state != VCONN_FREE)
 			release(v, c);
 	}

@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "vmm/virtio/worker.h"
+#include "vmm/virtio/worker_priv.h"
 
 #include <errno.h>
 #include <linux/virtio_mmio.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -19,52 +15,6 @@
 
 #define TURN_CHAINS 64 /* chains per queue before the control socket is looked at again */
 #define TURN_EVENTS 16
-
-/* epoll data of our own descriptors; a device's own is below VDEV_DATA_MAX. */
-#define OWN_BIT    BIT64(63)
-#define DATA_CTL   (OWN_BIT | 1)
-#define DATA_WAKE  (OWN_BIT | 2)
-#define DATA_KICK  (OWN_BIT | 0x100) /* + queue */
-#define IS_KICK(d) ((d) >= DATA_KICK && (d) < DATA_KICK + VDEV_QUEUES_MAX)
-
-struct worker_thread {
-	struct worker *w;
-	unsigned index;
-	pthread_t pthread;
-	bool created;
-	int epoll_fd, wake_fd;
-	uint32_t own;      /* the queues of this thread, a bit each */
-	uint32_t pending;  /* this thread only: queues to kick in this turn, a bit each */
-	atomic_bool stale; /* the batch of events at hand may name fds that are gone */
-	struct err err;    /* why it did not start; read after the barrier */
-};
-
-struct worker {
-	struct vdev *dev;
-	worker_jail_fn jail;
-	unsigned n;
-	struct worker_thread thread[VDEV_THREADS_MAX];
-	atomic_bool stop;
-	atomic_bool faulted; /* no queue is touched until a reset */
-
-	pthread_mutex_t lock; /* protects what follows */
-	pthread_cond_t changed;
-	unsigned reported,
-		ready;   /* start barrier: threads that said how it went; that it went well */
-	bool go;         /* all are ready: serve */
-	bool held;       /* thread 0 wants the others to stay out of the device */
-	unsigned inside; /* threads other than 0 that are in the device */
-};
-
-static uint32_t own_queues(const struct worker *w, unsigned index)
-{
-	uint32_t mask = 0;
-
-	for (unsigned q = 0; q < w->dev->n_queues; q++)
-		if (q % w->n == index)
-			mask |= BIT(q);
-	return mask;
-}
 
 static void drain(int fd)
 {
@@ -300,7 +250,7 @@ static void turn(struct worker_thread *t, const struct epoll_event *ev, int n)
 	leave_device(t);
 }
 
-static void serve(struct worker_thread *t)
+void worker_serve(struct worker_thread *t)
 {
 	struct epoll_event ev[TURN_EVENTS];
 
@@ -315,219 +265,21 @@ static void serve(struct worker_thread *t)
 	}
 }
 
-/* Start, a step per function, in this order, in the new thread. The creator has blocked the
- * signals. */
+/* For devices */
 
-static int step_name(struct worker_thread *t, struct err *err)
-{
-	char name[16]; /* the kernel's limit */
-
-	snprintf(name, sizeof(name), "cor-%.9s.%u", t->w->dev->ops->name, t->index % 10);
-	pthread_setname_np(pthread_self(), name);
-	return 0;
-}
-
-static int step_enter(struct worker_thread *t, struct err *err)
-{
-	const struct vdev_ops *ops = t->w->dev->ops;
-
-	return ops->enter ? ops->enter(t->w->dev, t->index, err) : 0;
-}
-
-static int step_jail(struct worker_thread *t, struct err *err)
-{
-	return t->w->jail ? t->w->jail(t->w->dev->ops->name, t->index, err) : 0;
-}
-
-static int (*const start_steps[])(struct worker_thread *t, struct err *err) = {
-	step_name,
-	step_enter,
-	step_jail,
-};
-
-/* Says how it went and waits for the word that all are ready. */
-static bool report_and_wait(struct worker_thread *t, int result)
-{
-	struct worker *w = t->w;
-	bool go;
-
-	pthread_mutex_lock(&w->lock);
-	w->reported++;
-	if (result == 0)
-		w->ready++;
-	pthread_cond_broadcast(&w->changed);
-	while (!w->go && !atomic_load(&w->stop))
-		pthread_cond_wait(&w->changed, &w->lock);
-	go = w->go;
-	pthread_mutex_unlock(&w->lock);
-	return go;
-}
-
-static void *thread_main(void *arg)
-{
-	struct worker_thread *t = arg;
-	int r = 0;
-
-	for (size_t i = 0; i < ARRAY_SIZE(start_steps) && r == 0; i++) {
-		r = start_steps[i](t, &t->err);
-		if (r < 0 && !err_is_set(&t->err))
-			err_set(&t->err, -r, "a step of the start failed");
-	}
-	if (report_and_wait(t, r))
-		serve(t);
-	return NULL;
-}
-
-static int epoll_ctl_data(int epoll_fd, int op, int fd, uint32_t events, uint64_t data)
+int worker_epoll_ctl(int epoll_fd, int op, int fd, uint32_t events, uint64_t data)
 {
 	struct epoll_event ev = {.events = events, .data.u64 = data};
 
 	return epoll_ctl(epoll_fd, op, fd, &ev) < 0 ? -errno : 0;
 }
 
-static int open_thread(struct worker_thread *t, struct err *err)
-{
-	struct vdev *dev = t->w->dev;
-	int r;
-
-	t->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (t->epoll_fd < 0)
-		return err_set(err, errno, "cannot create an epoll instance");
-	t->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (t->wake_fd < 0)
-		return err_set(err, errno, "cannot create an eventfd");
-	r = epoll_ctl_data(t->epoll_fd, EPOLL_CTL_ADD, t->wake_fd, EPOLLIN, DATA_WAKE);
-	if (r == 0 && t->index == 0)
-		r = epoll_ctl_data(t->epoll_fd, EPOLL_CTL_ADD, dev->env.ctl_fd, EPOLLIN, DATA_CTL);
-	for (unsigned q = 0; q < dev->n_queues && r == 0; q++)
-		if (t->own & BIT(q))
-			r = epoll_ctl_data(t->epoll_fd, EPOLL_CTL_ADD, dev->env.kick_fd[q], EPOLLIN,
-				DATA_KICK + q);
-	return r < 0 ? err_set(err, -r, "cannot watch the queues") : 0;
-}
-
-/* Everything is blocked in a worker but what the kernel raises for the thread's own mistakes. */
-static void block_signals(sigset_t *ret_old)
-{
-	static const int own_faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS, SIGABRT};
-	sigset_t set;
-
-	sigfillset(&set);
-	for (size_t i = 0; i < ARRAY_SIZE(own_faults); i++)
-		sigdelset(&set, own_faults[i]);
-	pthread_sigmask(SIG_SETMASK, &set, ret_old);
-}
-
-static int create_threads(struct worker *w, struct err *err)
-{
-	sigset_t old;
-	int r = 0;
-
-	block_signals(&old);
-	for (unsigned i = 0; i < w->n && r == 0; i++) {
-		r = pthread_create(&w->thread[i].pthread, NULL, thread_main, &w->thread[i]);
-		w->thread[i].created = r == 0;
-	}
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	return r ? err_set(err, r, "cannot create a thread") : 0;
-}
-
-/* The barrier: true when every thread is ready; on failure the first one's reason. */
-static int await_ready(struct worker *w, struct err *err)
-{
-	bool all;
-
-	pthread_mutex_lock(&w->lock);
-	while (w->reported < w->n)
-		pthread_cond_wait(&w->changed, &w->lock);
-	all = w->ready == w->n;
-	if (all) {
-		w->go = true;
-		pthread_cond_broadcast(&w->changed);
-	}
-	pthread_mutex_unlock(&w->lock);
-	for (unsigned i = 0; i < w->n && !all; i++)
-		if (err_is_set(&w->thread[i].err)) {
-			if (err)
-				*err = w->thread[i].err;
-			return -w->thread[i].err.errnum;
-		}
-	return 0;
-}
-
-static struct worker *worker_new(struct vdev *dev, worker_jail_fn jail)
-{
-	struct worker *w = calloc(1, sizeof(*w));
-
-	if (!w)
-		return NULL;
-	w->dev = dev;
-	w->jail = jail;
-	w->n = dev->n_threads;
-	pthread_mutex_init(&w->lock, NULL);
-	pthread_cond_init(&w->changed, NULL);
-	for (unsigned i = 0; i < w->n; i++)
-		w->thread[i] = (struct worker_thread){
-			.w = w, .index = i, .own = own_queues(w, i), .epoll_fd = -1, .wake_fd = -1};
-	return w;
-}
-
-int worker_start(struct worker **ret_w, struct vdev *dev, worker_jail_fn jail, struct err *err)
-{
-	struct worker *w;
-	int r = 0;
-
-	BUG_ON(!dev->n_threads || dev->n_threads > VDEV_THREADS_MAX ||
-		dev->n_queues > VDEV_QUEUES_MAX);
-	w = worker_new(dev, jail);
-	if (!w)
-		return err_set(err, ENOMEM, "cannot start the %s device", dev->ops->name);
-	dev->worker = w;
-	for (unsigned i = 0; i < w->n && r == 0; i++)
-		r = open_thread(&w->thread[i], err);
-	if (r == 0)
-		r = create_threads(w, err);
-	if (r == 0)
-		r = await_ready(w, err);
-	if (r < 0) {
-		worker_free(w);
-		return err_wrap(err, "cannot start the %s device", dev->ops->name);
-	}
-	*ret_w = w;
-	return 0;
-}
-
-void worker_free(struct worker *w)
-{
-	if (!w)
-		return;
-	pthread_mutex_lock(&w->lock);
-	atomic_store(&w->stop, true);
-	pthread_cond_broadcast(&w->changed);
-	pthread_mutex_unlock(&w->lock);
-	for (unsigned i = 0; i < w->n; i++)
-		if (w->thread[i].wake_fd >= 0)
-			eventfd_write(w->thread[i].wake_fd, 1);
-	for (unsigned i = 0; i < w->n; i++) {
-		if (w->thread[i].created)
-			pthread_join(w->thread[i].pthread, NULL);
-		close_fd(&w->thread[i].epoll_fd);
-		close_fd(&w->thread[i].wake_fd);
-	}
-	w->dev->worker = NULL;
-	pthread_cond_destroy(&w->changed);
-	pthread_mutex_destroy(&w->lock);
-	free(w);
-}
-
-/* For devices */
-
 static int watch(struct vdev *dev, unsigned thread, int op, int fd, uint32_t events, uint64_t data)
 {
 	if (thread >= dev->n_threads || data >= VDEV_DATA_MAX ||
 		(events & (EPOLLET | EPOLLONESHOT)))
 		return -EINVAL;
-	return epoll_ctl_data(dev->worker->thread[thread].epoll_fd, op, fd, events, data);
+	return worker_epoll_ctl(dev->worker->thread[thread].epoll_fd, op, fd, events, data);
 }
 
 int vdev_watch(struct vdev *dev, unsigned thread, int fd, uint32_t events, uint64_t data)

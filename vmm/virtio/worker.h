@@ -11,12 +11,20 @@
 
 struct worker;
 
-/* How a worker thread shuts itself in once enter() has returned; NULL in tests. Returns 0 or -errno. */
-typedef int (*worker_jail_fn)(const char *device, unsigned thread, struct err *err);
+/* How a worker's threads shut themselves in. 0 or -errno. */
+struct worker_jail {
+	/* In thread 0, before enter() and before there are others, which inherit what it does: the worker's
+	 * descriptors become keep[0..n), and no more; -1: none. */
+	int (*own)(const char *device, const int *keep, unsigned n, struct err *err);
+	/* In each thread, once enter() has returned. */
+	int (*close)(const char *device, unsigned thread, struct err *err);
+};
 
 /* Starts dev's threads and waits until each has entered and jailed itself. dev->ops->init() was called.
+ * jail: NULL in tests.
  * On failure nothing runs. Borrows dev, which must outlive the worker. */
-int worker_start(struct worker **ret_w, struct vdev *dev, worker_jail_fn jail, struct err *err);
+int worker_start(
+	struct worker **ret_w, struct vdev *dev, const struct worker_jail *jail, struct err *err);
 /* Asks the threads to end and joins them (tests, orderly teardown). NULL is fine. */
 void worker_free(struct worker *w);
 

@@ -59,7 +59,7 @@ static int fs_init(struct vdev *dev, struct err *err)
 		return err_set(err, ENOMEM, "cannot allocate the file server");
 	dev->priv = d;
 	raise_nofile();
-	r = fs_server_init(&d->server, dev->env.fd[FS_FD_ROOT], err);
+	r = fs_server_init(&d->server, -1, err);
 	d->server.shared = dev->env.shared;
 	for (unsigned i = 0; i < FS_REQUEST_THREADS && r == 0; i++)
 		r = fs_thread_init(&d->thread[i], &d->server, err);
@@ -83,8 +83,20 @@ static void fs_release(struct vdev *dev)
 static int fs_enter(struct vdev *dev, unsigned thread, struct err *err)
 {
 	struct fs_device *d = dev->priv;
+	int root = dev->env.fd[FS_FD_ROOT], r = 0;
 
-	return fs_thread_enter(&d->thread[thread], dev->env.fd[FS_FD_ROOT], err);
+	if (thread == 0)
+		r = fs_server_open(&d->server, root, err);
+	return r < 0 ? r : fs_thread_enter(&d->thread[thread], root, err);
+}
+
+static void fs_leave(struct vdev *dev, unsigned thread)
+{
+	struct fs_device *d = dev->priv;
+
+	fs_thread_leave(&d->thread[thread]);
+	if (thread == 0)
+		fs_server_close(&d->server);
 }
 
 static int fs_kick(struct vdev *dev, unsigned q)
@@ -124,6 +136,7 @@ const struct vdev_ops vdev_fs = {
 	.init = fs_init,
 	.release = fs_release,
 	.enter = fs_enter,
+	.leave = fs_leave,
 	.kick = fs_kick,
 	.reset = fs_reset,
 };

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "lib/base.h"
+#include "lib/cleanup.h"
 #include "vmm/mem.h"
 #include "vmm/virtio/fs/node_fd.h"
 
@@ -58,21 +59,23 @@ int fs_nodes_init(struct fs_nodes *t, uint32_t fd_limit, uint32_t fd_cap)
 	return 0;
 }
 
+void fs_nodes_close(struct fs_nodes *t)
+{
+	for (uint32_t i = 1; t->slot && i < t->used; i++) {
+		if (t->slot[i].live)
+			close_fd(&t->slot[i].fd);
+	}
+	for (uint32_t i = 0; i < t->n_mounts; i++)
+		close_fd(&t->mount[i].fd);
+}
+
 void fs_nodes_release(struct fs_nodes *t)
 {
-	if (t->slot) {
-		for (uint32_t i = 1; i < t->used; i++) {
-			if (t->slot[i].live && t->slot[i].fd >= 0)
-				close(t->slot[i].fd);
-		}
+	fs_nodes_close(t);
+	if (t->slot)
 		munmap(t->slot, FS_NODES_MAX * sizeof(*t->slot));
-	}
 	if (t->bucket)
 		munmap(t->bucket, FS_BUCKETS * sizeof(*t->bucket));
-	for (uint32_t i = 0; i < t->n_mounts; i++) {
-		if (t->mount[i].fd >= 0)
-			close(t->mount[i].fd);
-	}
 	if (t->slot || t->bucket) {
 		pthread_mutex_destroy(&t->lock);
 		pthread_rwlock_destroy(&t->moving);

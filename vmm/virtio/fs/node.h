@@ -114,6 +114,8 @@ struct fs_nodes {
 /* Reserves the tables; fd_limit is the number of descriptors above which idle ones are closed,
  * fd_cap the number there may be. 0 or -errno. */
 int fs_nodes_init(struct fs_nodes *t, uint32_t fd_limit, uint32_t fd_cap);
+/* Closes all descriptors; nothing can be served any more. */
+void fs_nodes_close(struct fs_nodes *t);
 void fs_nodes_release(struct fs_nodes *t);
 /* Makes root_fd (duplicated) node FS_NODE_ROOT. 0 or -errno. */
 int fs_nodes_set_root(struct fs_nodes *t, int root_fd);

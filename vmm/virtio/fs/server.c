@@ -122,12 +122,23 @@ int fs_server_init(struct fs_server *fs, int root_fd, struct err *err)
 		fs_server_release(fs);
 		return err_set(err, -r, "cannot allocate the file server's tables");
 	}
-	r = fs_nodes_set_root(&fs->nodes, root_fd);
-	if (r < 0) {
+	r = root_fd < 0 ? 0 : fs_server_open(fs, root_fd, err);
+	if (r < 0)
 		fs_server_release(fs);
-		return err_set(err, -r, "cannot use the root of the share");
-	}
-	return 0;
+	return r;
+}
+
+int fs_server_open(struct fs_server *fs, int root_fd, struct err *err)
+{
+	int r = fs_nodes_set_root(&fs->nodes, root_fd);
+
+	return r < 0 ? err_set(err, -r, "cannot use the root of the share") : 0;
+}
+
+void fs_server_close(struct fs_server *fs)
+{
+	fs_server_reset(fs);
+	fs_nodes_close(&fs->nodes);
 }
 
 void fs_server_release(struct fs_server *fs)

@@ -62,8 +62,11 @@ struct fs_thread {
 	uint8_t *dents; /* FS_DENTS_MAX */
 };
 
-/* Allocates everything for serving the tree below root_fd (O_PATH; borrowed). 0 or -errno. */
+/* Allocates everything for serving the tree below root_fd (O_PATH; duplicated). -1: it is not known yet. 0 or -errno. */
 int fs_server_init(struct fs_server *fs, int root_fd, struct err *err);
+/* In a worker, whose table of descriptors is its own: the root, then; and all descriptors that there are, at the end. */
+int fs_server_open(struct fs_server *fs, int root_fd, struct err *err);
+void fs_server_close(struct fs_server *fs);
 void fs_server_release(struct fs_server *fs);
 /* The guest is gone or starts anew: forgets all files and handles. Requests at work on other queues
  * (a guest that sends DESTROY meanwhile) keep what they have pinned until they are done. */
@@ -74,6 +77,8 @@ void fs_server_reset(struct fs_server *fs);
  * unless -1, becomes the thread's root. 0 or -errno. */
 int fs_thread_init(struct fs_thread *t, struct fs_server *fs, struct err *err);
 int fs_thread_enter(struct fs_thread *t, int jail_fd, struct err *err);
+/* At its end: the descriptor that enter() opened. */
+void fs_thread_leave(struct fs_thread *t);
 void fs_thread_release(struct fs_thread *t);
 
 /* Serves one request. *ret_written is the number of bytes put in the chain's writable part. Returns

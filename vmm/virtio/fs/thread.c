@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "lib/base.h"
+#include "lib/cleanup.h"
 #include "vmm/virtio/fs/request.h"
 
 int fs_thread_init(struct fs_thread *t, struct fs_server *fs, struct err *err)
@@ -37,10 +38,15 @@ void fs_thread_release(struct fs_thread *t)
 	free(t->arg);
 	free(t->reply);
 	free(t->dents);
-	if (t->fs && t->proc_fd >= 0)
-		close(t->proc_fd);
+	if (t->fs)
+		fs_thread_leave(t);
 	memset(t, 0, sizeof(*t));
 	t->proc_fd = -1;
+}
+
+void fs_thread_leave(struct fs_thread *t)
+{
+	close_fd(&t->proc_fd);
 }
 
 static struct __user_cap_header_struct cap_header(void)

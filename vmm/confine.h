@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The steps by which a thread gives up what it does not need, one function each; vmm/jail.c says which kind of
+ * thread takes which, and ARCHITECTURE.md in what order. Each works on the calling thread alone.
+ */
+#ifndef VMM_CONFINE_H
+#define VMM_CONFINE_H
+
+#include "lib/err.h"
+
+/* A mount namespace whose root is an empty directory that cannot be written to, as a descriptor for
+ * confine_root(). Made by a thread of its own, which has ended. Wants CAP_SYS_ADMIN and /proc. */
+int confine_make_empty_ns(int *ret_fd, struct err *err);
+
+/* The thread, and those it creates later, get a table of descriptors of their own, in which there are keep[0..n)
+ * (-1: none; any order) and /dev/null as 0, 1 and 2. Wants /dev/null. */
+int confine_fds(const int *keep, unsigned n, struct err *err);
+/* Root, working directory and mount namespace are the empty one. Wants CAP_SYS_ADMIN. */
+int confine_root(int empty_ns_fd, struct err *err);
+/* A Landlock domain that allows nothing: no file, no TCP port, no abstract socket, as far as this kernel knows
+ * them; without Landlock nothing happens. Sets no_new_privs. */
+int confine_landlock(struct err *err);
+int confine_caps(struct err *err);
+
+#endif
