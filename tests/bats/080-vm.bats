@@ -165,7 +165,7 @@ fds() {
 		case $name in
 		cor-fs.* | coracle-vmm) ;;
 		*)
-			[[ $(awk '{ print $4, $5, $9 }' "$task/mountinfo") == "/ / tmpfs" ]]
+			[[ $(awk '{ print $4, $5, $8 }' "$task/mountinfo") == "/ / tmpfs" ]]
 			[[ ! $(find "$task/root/" -mindepth 1) ]]
 			grep -q ' ro,' <(awk '{ print " " $6 }' "$task/mountinfo")
 			;;
