@@ -23,8 +23,10 @@
 
 #if defined(__x86_64__)
 #define OUR_ARCH AUDIT_ARCH_X86_64
+#define OUR_MARK "x86_64: "
 #elif defined(__aarch64__)
 #define OUR_ARCH AUDIT_ARCH_AARCH64
+#define OUR_MARK "aarch64: "
 #else
 #error "no system-call policies for this architecture"
 #endif
@@ -33,7 +35,7 @@ static int report_fd = -1;
 static bool report_json;
 
 /* Of the calling thread, for the report: under its filter it could not ask for either. */
-static __thread const char *thread_kind;
+static __thread const struct policy_program *thread_program;
 static __thread char thread_name[16];
 
 /* A line put together without stdio: this is a signal handler. */
@@ -77,10 +79,43 @@ static void registers(const ucontext_t *uc, uint64_t arg[6])
 #endif
 }
 
+/* A condition that holds for this value. Of what fills the register, a pointer as a rule, all that can
+ * be said beforehand is whether there is one. */
+static void add_condition(struct line *l, unsigned i, uint64_t v, const char *before)
+{
+	bool is_int = v <= UINT32_MAX || (int64_t)v == (int32_t)v;
+
+	add(l, before);
+	add(l, is_int ? " int" : " arg");
+	add_number(l, i, 10);
+	add(l, is_int ? " == " : " != ");
+	add_number(l, is_int ? (uint32_t)v : 0, is_int ? 16 : 10);
+}
+
+/* The rule that would have allowed the call, as policyc accepts it. */
+static void add_rule(struct line *l, int nr, const struct policy_syscall *s, const uint64_t arg[6])
+{
+	unsigned args = s->must_constrain;
+	const char *before = "";
+
+	if (thread_program)
+		args |= thread_program->args[nr];
+	if (!s->everywhere)
+		add(l, OUR_MARK);
+	add(l, s->name);
+	for (unsigned i = 0; i < 6; i++) {
+		if (!(args & 1u << i))
+			continue;
+		add_condition(l, i, arg[i], before);
+		before = ",";
+	}
+	add(l, " # who calls it, and why");
+}
+
 static void describe(struct line *l, int nr, const uint64_t arg[6])
 {
+	const char *kind = thread_program ? thread_program->kind : "?";
 	const struct policy_syscall *s = NULL;
-	const char *kind = thread_kind ? thread_kind : "?";
 
 	if (nr >= 0 && (unsigned)nr < policy_n_syscalls && policy_syscalls[nr].name)
 		s = &policy_syscalls[nr];
@@ -90,22 +125,27 @@ static void describe(struct line *l, int nr, const uint64_t arg[6])
 	add_number(l, (unsigned)nr, 10);
 	add(l, ") is not allowed in thread '");
 	add(l, thread_name);
-	add(l, "', arguments");
+	add(l, "' of kind ");
+	add(l, kind);
+	add(l, ", arguments");
 	for (int i = 0; i < 6; i++) {
 		add(l, " ");
 		add_number(l, arg[i], 16);
 	}
-	add(l, "; if it is legitimate, add to seccomp/");
-	add(l, kind);
-	add(l, ".policy: ");
-	add(l, s ? s->name : "?");
-	if (s && s->must_constrain >= 0) {
-		add(l, " int");
-		add_number(l, (unsigned)s->must_constrain, 10);
-		add(l, " == ");
-		add_number(l, (uint32_t)arg[s->must_constrain], 16);
+	if (!s) {
+		add(l, "; seccomp/");
+		add(l, kind);
+		add(l, ".policy cannot allow it: the number is unknown");
+	} else if (s->never) {
+		add(l, "; seccomp/");
+		add(l, kind);
+		add(l, ".policy cannot allow it: no policy may");
+	} else {
+		add(l, "; if it is legitimate, add to seccomp/");
+		add(l, kind);
+		add(l, ".policy: ");
+		add_rule(l, nr, s, arg);
 	}
-	add(l, " # who calls it, and why");
 }
 
 /* Nobody else is to be told when it cannot be written. syscalls: clock_gettime, write */
@@ -180,7 +220,7 @@ int policy_install(const char *kind, struct err *err)
 	BUG_ON(p->audit_arch != OUR_ARCH);
 	prog = (struct sock_fprog){
 		.len = p->len, .filter = (struct sock_filter *)(uintptr_t)p->code};
-	thread_kind = p->kind;
+	thread_program = p;
 	if (prctl(PR_GET_NAME, thread_name) < 0)
 		return err_set(err, errno, "cannot read the thread's name");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)

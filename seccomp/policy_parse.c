@@ -6,46 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "lib/base.h"
 #include "lib/cleanup.h"
-
-/* What a rule for a call must say of its arguments. */
-enum lint { LINT_EQ, LINT_NO_EXEC, LINT_ANY };
-
-static const struct {
-	const char *name;
-	uint8_t arg;
-	uint8_t lint; /* enum lint */
-} must[] = {
-	{"ioctl", 1, LINT_EQ},
-	{"mmap", 2, LINT_NO_EXEC},
-	{"mprotect", 2, LINT_NO_EXEC},
-	{"pkey_mprotect", 2, LINT_NO_EXEC},
-	{"prctl", 0, LINT_EQ},
-	{"clone", 0, LINT_ANY},
-	{"fcntl", 1, LINT_EQ},
-	{"madvise", 2, LINT_EQ},
-	{"futex", 1, LINT_EQ},
-	{"socket", 0, LINT_EQ},
-	{"socketpair", 0, LINT_EQ},
-	{"getsockopt", 2, LINT_EQ},
-	{"setsockopt", 2, LINT_EQ},
-	{"kill", 1, LINT_EQ},
-	{"tkill", 1, LINT_EQ},
-	{"tgkill", 2, LINT_EQ},
-};
-
-/* In no policy, whatever the reason: new programs, new privileges, other processes, and the doors
- * around the filter itself (io_uring performs its operations without it). */
-static const char *const never[] = {"execve", "execveat", "fork", "vfork", "clone3", "ptrace",
-	"process_vm_readv", "process_vm_writev", "pidfd_getfd", "bpf", "seccomp", "io_uring_setup",
-	"io_uring_enter", "io_uring_register", "perf_event_open", "userfaultfd", "init_module",
-	"finit_module", "delete_module", "kexec_load", "kexec_file_load", "reboot", "mount",
-	"umount2", "move_mount", "open_tree", "fsopen", "fsmount", "mount_setattr", "pivot_root",
-	"chroot", "unshare", "setns", "personality", "keyctl", "add_key", "request_key", "setuid",
-	"setgid", "setresuid", "setresgid", "setgroups", "modify_ldt", "iopl", "ioperm"};
+#include "seccomp/policy_lint.h"
 
 /* One file being read. */
 struct reader {
@@ -53,9 +17,13 @@ struct reader {
 	const struct policy_env *env;
 	const char *file;
 	unsigned line, depth;
+	unsigned rules;       /* in it and what it includes, for whatever architecture */
 	const char *at, *end; /* what is left of the line, without its reason */
+	const char *arch;     /* that the line is for: of policy_arches[] */
 	struct err *err;
 };
+
+const char *const policy_arches[POLICY_ARCHES] = {"x86_64", "aarch64"};
 
 static int parse_text(struct reader *r, const char *text, size_t len);
 
@@ -68,15 +36,6 @@ __attribute__((format(printf, 2, 3))) static int fail(struct reader *r, const ch
 	vsnprintf(msg, sizeof(msg), fmt, ap);
 	va_end(ap);
 	return err_plain(r->err, EINVAL, "%s:%u: %s", r->file, r->line, msg);
-}
-
-int policy_must_constrain(const char *syscall)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(must); i++) {
-		if (!strcmp(must[i].name, syscall))
-			return must[i].arg;
-	}
-	return -1;
 }
 
 static void skip_space(struct reader *r)
@@ -117,7 +76,7 @@ static int item(struct reader *r, uint64_t *ret)
 	if (!n)
 		return fail(r, "a value is missing");
 	if (!isdigit((unsigned char)*w)) {
-		if (minus || !policy_constant(w, n, ret))
+		if (minus || !policy_constant(w, n, r->arch, ret))
 			return fail(r, "unknown constant '%.*s' (seccomp/policy_const.c has them)",
 				(int)n, w);
 		return 0;
@@ -166,9 +125,9 @@ static int operator(struct reader *r)
 static int condition(struct reader *r, struct policy_rule *rule)
 {
 	struct policy_cond *c = &rule->cond[rule->n_conds];
-	bool masked = false;
+	bool masked = false, inverted;
+	const char *w, *wrong;
 	uint64_t width;
-	const char *w;
 	size_t n = word(r, &w);
 	int e;
 
@@ -184,9 +143,12 @@ static int condition(struct reader *r, struct policy_rule *rule)
 	c->mask = width;
 	if (symbol(r, "&")) {
 		masked = true;
+		inverted = symbol(r, "~"); /* of all that follows: the bits that do not matter */
 		e = value(r, &c->mask);
 		if (e < 0)
 			return e;
+		if (inverted)
+			c->mask = ~c->mask & width;
 	}
 	e = operator(r);
 	if (e < 0)
@@ -197,15 +159,16 @@ static int condition(struct reader *r, struct policy_rule *rule)
 		return e;
 	if (width == UINT32_MAX && (int64_t)c->value < 0 && (int64_t)c->value >= INT32_MIN)
 		c->value &= width; /* a negative int */
-	if (!masked && width == UINT64_MAX) {
-		rule->n_conds++;
-		return 0;
+	if (masked || width == UINT32_MAX) {
+		if (c->op != POLICY_EQ)
+			return fail(r, "a mask and intN go with == only");
+		if (c->mask & ~width)
+			return fail(r, "the mask has bits that an int has not");
+		c->op = POLICY_MASKED;
 	}
-	if (c->op != POLICY_EQ)
-		return fail(r, "a mask and intN go with == only");
-	if ((c->mask & ~width) || (c->value & ~c->mask))
-		return fail(r, "the value has bits outside the mask: it is never equal");
-	c->op = POLICY_MASKED;
+	wrong = policy_lint_cond(c);
+	if (wrong)
+		return fail(r, "%s", wrong);
 	rule->n_conds++;
 	return 0;
 }
@@ -216,116 +179,95 @@ static int by_arg(const void *a, const void *b)
 	       (int)((const struct policy_cond *)b)->arg;
 }
 
-static const struct policy_cond *cond_on(const struct policy_rule *rule, unsigned arg)
-{
-	for (unsigned i = 0; i < rule->n_conds; i++) {
-		if (rule->cond[i].arg == arg)
-			return &rule->cond[i];
-	}
-	return NULL;
-}
-
-static bool excludes_exec(const struct policy_cond *c)
-{
-	return (c->op == POLICY_EQ || (c->op == POLICY_MASKED && (c->mask & PROT_EXEC))) &&
-	       !(c->value & PROT_EXEC);
-}
-
-static int check_args(struct reader *r, const struct policy_rule *rule)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(must); i++) {
-		const struct policy_cond *c = cond_on(rule, must[i].arg);
-
-		if (strcmp(must[i].name, rule->name) != 0)
-			continue;
-		if (!c)
-			return fail(
-				r, "%s needs a condition on argument %u", rule->name, must[i].arg);
-		if (must[i].lint == LINT_NO_EXEC && !excludes_exec(c))
-			return fail(
-				r, "%s must exclude PROT_EXEC (arg2 & PROT_EXEC == 0)", rule->name);
-		if (must[i].lint == LINT_EQ && c->op != POLICY_EQ &&
-			(c->op != POLICY_MASKED || c->mask < UINT32_MAX))
-			return fail(r, "%s needs argument %u to be one value (int%u == ...)",
-				rule->name, must[i].arg, must[i].arg);
-	}
-	for (size_t i = 0; i < ARRAY_SIZE(never); i++) {
-		if (!strcmp(never[i], rule->name))
-			return fail(r, "%s is never allowed", rule->name);
-	}
-	return 0;
-}
-
-static int check_twice(struct reader *r, const struct policy_rule *rule)
-{
-	for (unsigned i = 0; i < r->p->n; i++) {
-		const struct policy_rule *o = &r->p->rule[i];
-
-		if (o->nr != rule->nr)
-			continue;
-		if (!o->n_conds || !rule->n_conds)
-			return fail(r,
-				"%s is allowed at %s:%u already, and one of the two is without "
-				"conditions",
-				rule->name, o->file, o->line);
-		if (o->n_conds == rule->n_conds &&
-			!memcmp(o->cond, rule->cond, o->n_conds * sizeof(o->cond[0])))
-			return fail(r, "the same rule stands at %s:%u", o->file, o->line);
-	}
-	return 0;
-}
-
-/* "x86_64:" or "aarch64:" before the call. 1: for us, 0: for another architecture. */
-static int marked_arch(struct reader *r)
+/* "x86_64:" or "aarch64:" before the call: NULL for none. */
+static int marked_arch(struct reader *r, const char **ret_arch)
 {
 	const char *start = r->at, *w;
 	size_t n = word(r, &w);
 
+	*ret_arch = NULL;
 	if (!symbol(r, ":")) {
 		r->at = start;
-		return 1;
+		return 0;
 	}
-	if (!(n == 6 && !memcmp(w, "x86_64", n)) && !(n == 7 && !memcmp(w, "aarch64", n)))
+	for (size_t i = 0; i < POLICY_ARCHES; i++) {
+		if (strlen(policy_arches[i]) == n && !memcmp(w, policy_arches[i], n))
+			*ret_arch = policy_arches[i];
+	}
+	if (!*ret_arch)
 		return fail(r, "unknown architecture '%.*s'", (int)n, w);
-	return strlen(r->env->arch) == n && !memcmp(w, r->env->arch, n);
+	return 0;
+}
+
+/* The call's name; it must exist wherever the line says that it does. */
+static int call_name(struct reader *r, const char *marked, struct policy_rule *rule)
+{
+	const char *missing = NULL;
+	unsigned n_known = 0;
+	const char *w;
+	size_t n = word(r, &w);
+
+	if (!n || n >= sizeof(rule->name))
+		return fail(r, "expected the name of a system call");
+	memcpy(rule->name, w, n);
+	for (size_t i = 0; i < POLICY_ARCHES; i++) {
+		if (r->env->syscall_nr(r->env->opaque, policy_arches[i], rule->name) >= 0)
+			n_known++;
+		else if (!marked || !strcmp(marked, policy_arches[i]))
+			missing = policy_arches[i];
+	}
+	if (!n_known)
+		return fail(r, "unknown system call '%s'", rule->name);
+	if (missing)
+		return fail(r, "%s has no system call '%s'%s", missing, rule->name,
+			marked ? "" : ": mark the line with the architecture that has it");
+	rule->nr = r->env->syscall_nr(r->env->opaque, r->arch, rule->name);
+	return 0;
+}
+
+static int conditions(struct reader *r, struct policy_rule *rule)
+{
+	for (skip_space(r); r->at < r->end; skip_space(r)) {
+		int e;
+
+		if (rule->n_conds == POLICY_CONDS_MAX)
+			return fail(r, "too many conditions");
+		e = condition(r, rule);
+		if (e < 0)
+			return e;
+		if (!symbol(r, ",") && (skip_space(r), r->at < r->end))
+			return fail(r, "unexpected '%.*s'", (int)(r->end - r->at), r->at);
+	}
+	qsort(rule->cond, rule->n_conds, sizeof(rule->cond[0]), by_arg);
+	return 0;
 }
 
 static int parse_rule(struct reader *r)
 {
-	struct policy_rule rule;
-	int e = marked_arch(r);
-	bool other = e == 0;
-	const char *w;
-	size_t n;
+	static const struct policy nothing;
+	struct policy_rule rule = {.line = r->line};
+	const char *marked;
+	char msg[256];
+	int e = marked_arch(r, &marked);
+	bool ours = !marked || !strcmp(marked, r->env->arch);
 
 	if (e < 0)
 		return e;
-	memset(&rule, 0, sizeof(rule)); /* compared with memcmp() */
-	n = word(r, &w);
-	if (!n || n >= sizeof(rule.name))
-		return fail(r, "expected the name of a system call");
-	memcpy(rule.name, w, n);
-	rule.nr = r->env->syscall_nr(r->env->opaque, rule.name);
-	if (rule.nr < 0 && !other)
-		return fail(r, "unknown system call '%s'", rule.name);
-	for (skip_space(r), e = 0; r->at < r->end && e == 0; skip_space(r)) {
-		if (rule.n_conds == POLICY_CONDS_MAX)
-			return fail(r, "too many conditions");
-		e = condition(r, &rule);
-		if (e == 0 && r->at < r->end && !symbol(r, ",") && (skip_space(r), r->at < r->end))
-			return fail(r, "unexpected '%.*s'", (int)(r->end - r->at), r->at);
-	}
-	qsort(rule.cond, rule.n_conds, sizeof(rule.cond[0]), by_arg);
+	r->arch = marked ? marked : r->env->arch;
+	e = call_name(r, marked, &rule);
 	if (e == 0)
-		e = check_args(r, &rule);
-	if (e == 0 && !other)
-		e = check_twice(r, &rule);
-	if (e < 0 || other)
+		e = conditions(r, &rule);
+	if (e < 0)
 		return e;
+	/* its place among the other architecture's is looked at when that one is compiled */
+	if (!policy_lint_rule(ours ? r->p : &nothing, &rule, msg, sizeof(msg)))
+		return fail(r, "%s", msg);
+	r->rules++;
+	if (!ours)
+		return 0;
 	if (r->p->n == POLICY_RULES_MAX)
 		return fail(r, "more than %u rules", POLICY_RULES_MAX);
 	snprintf(rule.file, sizeof(rule.file), "%s", r->file);
-	rule.line = r->line;
 	r->p->rule[r->p->n++] = rule;
 	return 0;
 }
@@ -333,9 +275,9 @@ static int parse_rule(struct reader *r)
 static int parse_include(struct reader *r)
 {
 	struct reader in = {.p = r->p, .env = r->env, .depth = r->depth + 1, .err = r->err};
-	char name[POLICY_FILE_MAX];
+	const char *slash = strrchr(r->file, '/'), *w;
+	char name[POLICY_FILE_MAX], shown[POLICY_FILE_MAX];
 	autofree char *text = NULL;
-	const char *w;
 	size_t len, n;
 	int e;
 
@@ -351,11 +293,18 @@ static int parse_include(struct reader *r)
 		return fail(r, "includes are nested more than %u deep", POLICY_INCLUDE_MAX);
 	memcpy(name, r->at, n);
 	name[n] = '\0';
+	if (snprintf(shown, sizeof(shown), "%.*s%s", slash ? (int)(slash + 1 - r->file) : 0,
+		    r->file, name) >= (int)sizeof(shown))
+		return fail(r, "the name of '%s' is too long", name);
 	e = r->env->include(r->env->opaque, name, &text, &len);
 	if (e < 0)
 		return fail(r, "cannot read '%s': %s", name, strerror(-e));
-	in.file = name;
-	return parse_text(&in, text, len);
+	in.file = shown;
+	e = parse_text(&in, text, len);
+	if (e == 0 && !in.rules)
+		return fail(r, "the include adds nothing: '%s' has no rule", name);
+	r->rules += in.rules;
+	return e;
 }
 
 static int parse_line(struct reader *r, const char *line, size_t len)

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Policy files: the text from which the filters are made at build time (docs/seccomp.md has the
- * language). The parser is the linter: what it accepts has a reason on every line, no line twice,
- * and no ioctl, mmap, mprotect, prctl or clone without a condition on the argument that matters.
+ * language). The parser is the linter (policy_lint.h has what it asks): what it accepts has a reason
+ * on every line, no line that another makes pointless, and no ioctl, mmap, mprotect, prctl, clone and
+ * the like without a condition on the arguments that matter.
  *
  *	# a comment
  *	@include common.policy
  *	read                                # eventfds: worker.c
  *	ioctl int1 == KVM_RUN               # vcpu.c: runs the guest
  *	mmap arg2 & PROT_EXEC == 0, int4 == -1  # ...
+ *	unlinkat int2 & ~AT_REMOVEDIR == 0  # any bits but these are 0
  *	x86_64: epoll_wait                  # only where the architecture has the call
  */
 #ifndef SECCOMP_POLICY_PARSE_H
@@ -51,25 +53,30 @@ struct policy {
 	struct policy_rule rule[POLICY_RULES_MAX];
 };
 
+#define POLICY_ARCHES 2
+extern const char *const policy_arches[POLICY_ARCHES]; /* as lines are marked with them */
+
 struct policy_env {
-	const char *arch; /* "x86_64" or "aarch64": the lines marked for others are skipped */
-	/* The number of a call on that architecture; negative: there is none. */
-	int (*syscall_nr)(void *opaque, const char *name);
+	const char *arch; /* of policy_arches[]: the lines marked for others are skipped */
+	/* The number of a call on one of policy_arches[]; negative: there is none. */
+	int (*syscall_nr)(void *opaque, const char *arch, const char *name);
 	/* The text of an included file (a name without '/'), which the parser frees. 0 or -errno.
 	 */
 	int (*include)(void *opaque, const char *name, char **ret_text, size_t *ret_len);
 	void *opaque;
 };
 
-/* Adds the rules of one file to p. err says "<file>:<line>: ..." of the first thing that is wrong.
- */
+/* Adds the rules of one file to p. err says "<file>:<line>: ..." of the first thing that is wrong; an
+ * included file is shown with the directory that `file` has. */
 int policy_parse(struct policy *p, const struct policy_env *env, const char *file, const char *text,
 	size_t len, struct err *err);
 
-/* The argument on which rules for this call must have a condition; -1: none. */
-int policy_must_constrain(const char *syscall);
+/* policy_lint.c: the arguments on which rules for this call must have a condition, as bits. */
+unsigned policy_must_constrain(const char *syscall);
+/* policy_lint.c: no rule may allow it. */
+bool policy_is_never(const char *syscall);
 
-/* policy_const.c: a constant of the kernel's headers by its name. */
-bool policy_constant(const char *name, size_t len, uint64_t *ret_value);
+/* policy_const.c: a constant of the kernel's headers by its name, as that architecture has it. */
+bool policy_constant(const char *name, size_t len, const char *arch, uint64_t *ret_value);
 
 #endif

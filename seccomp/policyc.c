@@ -3,6 +3,11 @@
  * Compiles policy files into a C source of BPF programs, at build time:
  *
  *	policyc [--arch x86_64|aarch64] --output FILE.c DIR/kind.policy...
+ *	policyc --lint DIR/kind.policy...	only says what is wrong
+ *	policyc --table DIR/kind.policy...	the table in docs/seccomp.md
+ *
+ * Each of them reads and compiles the policies for every architecture: what is wrong for the other one
+ * is an error here too.
  *
  * Whatever is not allowed traps (policy.h says why it is a trap). A call in another architecture's
  * numbering, x32 included, kills the process: its numbers would mean other calls.
@@ -21,10 +26,22 @@
 #include "lib/cleanup.h"
 #include "lib/fd.h"
 #include "seccomp/policy_parse.h"
+#include "seccomp/policy_program.h"
 
-#define PROGRAM_MAX  4096 /* instructions: the kernel's limit */
-#define SYSCALLS_MAX 1024
-#define PATH_BYTES   4096
+#define PROGRAM_MAX 4096 /* instructions: the kernel's limit */
+#define PATH_BYTES  4096
+
+#define KINDS_MAX 32
+
+struct kind {
+	char name[POLICY_FILE_MAX];
+	unsigned len; /* instructions */
+	unsigned rules;
+	unsigned calls;                    /* different ones */
+	unsigned constrained;              /* of these: never without a condition */
+	uint8_t args[POLICY_SYSCALLS_MAX]; /* by number: the arguments with conditions, as bits */
+	bool allowed[POLICY_SYSCALLS_MAX];
+};
 
 struct compiler {
 	const char *dir; /* of the policy files */
@@ -32,6 +49,8 @@ struct compiler {
 	const char *arch_name;
 	uint32_t arch; /* SCMP_ARCH_* */
 	FILE *out;
+	unsigned n;
+	struct kind kind[KINDS_MAX];
 };
 
 static const enum scmp_compare scmp_op[] = {
@@ -44,11 +63,9 @@ static const enum scmp_compare scmp_op[] = {
 	[POLICY_MASKED] = SCMP_CMP_MASKED_EQ,
 };
 
-static int syscall_nr(void *opaque, const char *name)
+static int syscall_nr(void *opaque, const char *arch, const char *name)
 {
-	const struct compiler *c = opaque;
-
-	return seccomp_syscall_resolve_name_arch(c->arch, name);
+	return seccomp_syscall_resolve_name_arch(seccomp_arch_resolve_name(arch), name);
 }
 
 static int read_policy(const char *path, char **ret_text, size_t *ret_len)
@@ -151,8 +168,55 @@ static int kind_of(const char *file, char kind[POLICY_FILE_MAX], struct err *err
 	return 0;
 }
 
-static int compile(struct compiler *c, const char *path, char kind[POLICY_FILE_MAX],
-	unsigned *ret_n, struct err *err)
+/* The last two components: messages and reports name "seccomp/fs.policy", wherever the build is. */
+static const char *shown_name(const char *path, const char *file)
+{
+	const char *p = file;
+
+	if (p > path)
+		p--;
+	while (p > path && p[-1] != '/')
+		p--;
+	return !strncmp(p, "../", 3) || !strncmp(p, "./", 2) ? file : p;
+}
+
+static void count(struct kind *k, const struct policy *p)
+{
+	bool bare[POLICY_SYSCALLS_MAX] = {false};
+
+	k->rules = p->n;
+	for (unsigned i = 0; i < p->n; i++) {
+		const struct policy_rule *rule = &p->rule[i];
+
+		k->allowed[rule->nr] = true;
+		bare[rule->nr] |= !rule->n_conds;
+		for (unsigned j = 0; j < rule->n_conds; j++)
+			k->args[rule->nr] |= (uint8_t)(1u << rule->cond[j].arg);
+	}
+	for (unsigned nr = 0; nr < POLICY_SYSCALLS_MAX; nr++) {
+		k->calls += k->allowed[nr];
+		k->constrained += k->allowed[nr] && !bare[nr];
+	}
+}
+
+static void emit_kind(
+	FILE *out, const char *file, const struct kind *k, const struct sock_filter *code)
+{
+	fprintf(out, "/* %s: %u rules */\nstatic const struct sock_filter code_%s[] = {\n", file,
+		k->rules, k->name);
+	for (unsigned i = 0; i < k->len; i++)
+		fprintf(out, "\t{0x%02x, %u, %u, 0x%08x},\n", code[i].code, code[i].jt, code[i].jf,
+			code[i].k);
+	fprintf(out, "};\nstatic const uint8_t args_%s[] = {\n", k->name);
+	for (unsigned nr = 0; nr < POLICY_SYSCALLS_MAX; nr++) {
+		if (k->args[nr])
+			fprintf(out, "\t[%u] = 0x%02x,\n", nr, k->args[nr]);
+	}
+	/* an initialiser without an element is not C11 */
+	fprintf(out, "\t[%u] = 0,\n};\n\n", POLICY_SYSCALLS_MAX - 1);
+}
+
+static int compile(struct compiler *c, const char *path, struct kind *k, struct err *err)
 {
 	const struct policy_env env = {
 		.arch = c->arch_name, .syscall_nr = syscall_nr, .include = include, .opaque = c};
@@ -165,26 +229,23 @@ static int compile(struct compiler *c, const char *path, char kind[POLICY_FILE_M
 
 	if (!p)
 		return err_set(err, ENOMEM, "cannot read '%s'", path);
+	memset(k, 0, sizeof(*k));
 	c->dir = path;
 	c->dir_len = (size_t)(file - path);
-	r = kind_of(file, kind, err);
+	r = kind_of(file, k->name, err);
 	if (r < 0)
 		return r;
 	r = read_policy(path, &text, &len);
 	if (r < 0)
 		return err_set(err, -r, "cannot read '%s'", path);
-	r = policy_parse(p, &env, file, text, len, err);
+	r = policy_parse(p, &env, shown_name(path, file), text, len, err);
 	if (r == 0)
 		r = build(c, p, code, err);
 	if (r < 0)
 		return r;
-	*ret_n = (unsigned)r;
-	fprintf(c->out, "/* %s: %u rules */\nstatic const struct sock_filter code_%s[] = {\n", file,
-		p->n, kind);
-	for (int i = 0; i < r; i++)
-		fprintf(c->out, "\t{0x%02x, %u, %u, 0x%08x},\n", code[i].code, code[i].jt,
-			code[i].jf, code[i].k);
-	fprintf(c->out, "};\n\n");
+	k->len = (unsigned)r;
+	count(k, p);
+	emit_kind(c->out, file, k, code);
 	return 0;
 }
 
@@ -194,12 +255,15 @@ static void emit_names(const struct compiler *c)
 	int last = 0;
 
 	fprintf(c->out, "const struct policy_syscall policy_syscalls[] = {\n");
-	for (int nr = 0; nr < SYSCALLS_MAX; nr++) {
+	for (int nr = 0; nr < POLICY_SYSCALLS_MAX; nr++) {
 		char *name = seccomp_syscall_resolve_num_arch(c->arch, nr);
+		bool everywhere = true;
 
+		for (size_t i = 0; name && i < POLICY_ARCHES; i++)
+			everywhere &= syscall_nr(NULL, policy_arches[i], name) >= 0;
 		if (name) {
-			fprintf(c->out, "\t[%d] = {\"%s\", %d},\n", nr, name,
-				policy_must_constrain(name));
+			fprintf(c->out, "\t[%d] = {\"%s\", 0x%02x, %d, %d},\n", nr, name,
+				policy_must_constrain(name), policy_is_never(name), everywhere);
 			last = nr;
 		}
 		free(name);
@@ -209,66 +273,113 @@ static void emit_names(const struct compiler *c)
 
 static int compile_all(struct compiler *c, char **paths, unsigned n, struct err *err)
 {
-	char kind[32][POLICY_FILE_MAX];
-	unsigned len[32];
 	int r;
 
-	if (n > ARRAY_SIZE(len))
-		return err_plain(err, EINVAL, "more than %zu policies", ARRAY_SIZE(len));
+	if (n > KINDS_MAX)
+		return err_plain(err, EINVAL, "more than %u policies", KINDS_MAX);
 	fprintf(c->out,
 		"/* Made by policyc for %s. Do not edit. */\n"
 		"#include <linux/audit.h>\n\n#include \"seccomp/policy_program.h\"\n\n",
 		c->arch_name);
-	for (unsigned i = 0; i < n; i++) {
-		r = compile(c, paths[i], kind[i], &len[i], err);
+	for (c->n = 0; c->n < n; c->n++) {
+		r = compile(c, paths[c->n], &c->kind[c->n], err);
 		if (r < 0)
 			return r;
 	}
 	fprintf(c->out, "const struct policy_program policy_programs[] = {\n");
 	for (unsigned i = 0; i < n; i++)
-		fprintf(c->out, "\t{\"%s\", %s, %u, code_%s},\n", kind[i],
+		fprintf(c->out, "\t{\"%s\", %s, %u, code_%s, args_%s},\n", c->kind[i].name,
 			c->arch == SCMP_ARCH_X86_64 ? "AUDIT_ARCH_X86_64" : "AUDIT_ARCH_AARCH64",
-			len[i], kind[i]);
+			c->kind[i].len, c->kind[i].name, c->kind[i].name);
 	fprintf(c->out, "};\nconst unsigned policy_n_programs = %u;\n\n", n);
 	emit_names(c);
 	return 0;
 }
 
+/* For one architecture, into output; NULL: nowhere. */
+static int compile_for(struct compiler *c, const char *arch, const char *output, char **paths,
+	unsigned n, struct err *err)
+{
+	int r;
+
+	c->arch_name = arch;
+	c->arch = seccomp_arch_resolve_name(arch);
+	c->out = fopen(output ? output : "/dev/null", "we");
+	if (!c->out)
+		return err_set(err, errno, "cannot write '%s'", output);
+	r = compile_all(c, paths, n, err);
+	if (fclose(c->out) != 0 && r == 0)
+		r = err_set(err, errno, "cannot write '%s'", output);
+	return r;
+}
+
+static void print_table(const struct compiler *c)
+{
+	printf("| kind | system calls | with constrained arguments | rules |\n|---|---|---|---|\n");
+	for (unsigned i = 0; i < c->n; i++)
+		printf("| `%s` | %u | %u | %u |\n", c->kind[i].name, c->kind[i].calls,
+			c->kind[i].constrained, c->kind[i].rules);
+}
+
 static int usage(void)
 {
-	fprintf(stderr, "usage: policyc [--arch x86_64|aarch64] --output FILE.c KIND.policy...\n");
+	fprintf(stderr, "usage: policyc [--arch x86_64|aarch64] --output FILE.c KIND.policy...\n"
+			"       policyc --lint | --table KIND.policy...\n");
 	return 2;
+}
+
+struct options {
+	const char *arch, *output;
+	bool lint, table;
+};
+
+/* Returns the number of arguments used, or -1. */
+static int read_options(int argc, char **argv, struct options *o)
+{
+	bool known = false;
+	int i;
+
+	for (i = 1; i < argc && argv[i][0] == '-'; i++) {
+		if (!strcmp(argv[i], "--lint"))
+			o->lint = true;
+		else if (!strcmp(argv[i], "--table"))
+			o->table = true;
+		else if (!strcmp(argv[i], "--arch") && i + 1 < argc)
+			o->arch = argv[++i];
+		else if (!strcmp(argv[i], "--output") && i + 1 < argc)
+			o->output = argv[++i];
+		else
+			return -1;
+	}
+	for (size_t a = 0; a < POLICY_ARCHES; a++)
+		known |= !strcmp(policy_arches[a], o->arch);
+	return known && i < argc && o->lint + o->table + !!o->output == 1 ? i : -1;
 }
 
 int main(int argc, char **argv)
 {
-	struct compiler c = {.arch_name = "x86_64"};
+	struct options o = {.arch = policy_arches[0]};
+	static struct compiler c;
 	struct err err = ERR_INIT;
-	const char *output = NULL;
-	int i, r;
+	int i = read_options(argc, argv, &o), r = 0;
 
-	for (i = 1; i + 1 < argc && argv[i][0] == '-'; i += 2) {
-		if (!strcmp(argv[i], "--arch"))
-			c.arch_name = argv[i + 1];
-		else if (!strcmp(argv[i], "--output"))
-			output = argv[i + 1];
-		else
-			return usage();
-	}
-	c.arch = seccomp_arch_resolve_name(c.arch_name);
-	if (!output || i >= argc || (c.arch != SCMP_ARCH_X86_64 && c.arch != SCMP_ARCH_AARCH64))
+	if (i < 0)
 		return usage();
-	c.out = fopen(output, "we");
-	if (!c.out) {
-		fprintf(stderr, "policyc: cannot write '%s': %s\n", output, strerror(errno));
-		return 1;
+	/* the wanted one last: the table is of it */
+	for (size_t a = 0; a < POLICY_ARCHES && r == 0; a++) {
+		if (strcmp(policy_arches[a], o.arch) != 0)
+			r = compile_for(
+				&c, policy_arches[a], NULL, argv + i, (unsigned)(argc - i), &err);
 	}
-	r = compile_all(&c, argv + i, (unsigned)(argc - i), &err);
-	if (fclose(c.out) != 0 && r == 0)
-		r = err_set(&err, errno, "cannot write '%s'", output);
+	if (r == 0)
+		r = compile_for(&c, o.arch, o.output, argv + i, (unsigned)(argc - i), &err);
 	if (r < 0) {
 		fprintf(stderr, "policyc: %s\n", err.msg);
-		unlink(output);
+		if (o.output)
+			unlink(o.output);
+		return 1;
 	}
-	return r < 0;
+	if (o.table)
+		print_table(&c);
+	return 0;
 }

@@ -459,7 +459,7 @@ int syncfs(int fd)
 	struct statx st = {0};
 
 	syncs++;
-	statx(fd, "", AT_EMPTY_PATH, STATX_INO, &st);
+	statx(fd, "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_INO, &st);
 	synced = st.stx_ino;
 	return (int)syscall(SYS_syncfs, fd);
 }

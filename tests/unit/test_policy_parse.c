@@ -11,11 +11,16 @@
 static struct policy p;
 static struct err err;
 
-/* Few calls are enough; "openat" is missing on one machine. */
-static int nr_of(void *opaque, const char *name)
+/* Few calls are enough; only_there and only_here are on one machine each. */
+static int nr_of(void *opaque, const char *arch, const char *name)
 {
 	static const char *const names[] = {"read", "write", "ioctl", "mmap", "mprotect", "prctl",
-		"clone", "fcntl", "tgkill", "openat", "execve", "io_uring_setup", "futex"};
+		"clone", "fcntl", "tgkill", "openat", "execve", "io_uring_setup", "futex",
+		"madvise", "socket", "setsockopt", "getsockopt", "sendto", "mknodat",
+		"open_by_handle_at", "only_here", "only_there"};
+
+	if (!strcmp(name, strcmp(arch, "x86_64") ? "only_here" : "only_there"))
+		return -1;
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		if (!strcmp(names[i], name))
@@ -32,6 +37,9 @@ static int include(void *opaque, const char *name, char **ret_text, size_t *ret_
 		{"base.policy", "# what all need\nread # why\n"},
 		{"bad.policy", "\n\nnonsense # why\n"},
 		{"self.policy", "@include self.policy\n"},
+		{"empty.policy", "# SPDX\n\n"},
+		{"outer.policy", "@include base.policy\n"},
+		{"arm.policy", "aarch64: only_there # why\n"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
@@ -44,7 +52,7 @@ static int include(void *opaque, const char *name, char **ret_text, size_t *ret_
 	return -ENOENT;
 }
 
-static int parse(const char *text, const char *arch)
+static int parse_as(const char *file, const char *text, const char *arch)
 {
 	const struct policy_env env = {.arch = arch, .syscall_nr = nr_of, .include = include};
 	size_t len = strlen(text);
@@ -54,9 +62,14 @@ static int parse(const char *text, const char *arch)
 	memcpy(exact, text, len);
 	memset(&p, 0, sizeof(p));
 	err = (struct err)ERR_INIT;
-	r = policy_parse(&p, &env, "t.policy", exact, len, &err);
+	r = policy_parse(&p, &env, file, exact, len, &err);
 	free(exact);
 	return r;
+}
+
+static int parse(const char *text, const char *arch)
+{
+	return parse_as("t.policy", text, arch);
 }
 
 static void rules(void)
@@ -87,6 +100,54 @@ static void rules(void)
 			p.rule[2].cond[0].op == POLICY_NE,
 		"are kept");
 	eq_int(parse("ioctl int1 == 1 # x\nioctl int1 == 2 # y", "x86_64"), 0, "two values");
+	eq_int(parse("read int2 & ~1|2 == 4 # x\nread arg1 & ~0xff == 0 # y", "x86_64"), 0,
+		"the bits that do not matter");
+	ok(p.rule[0].cond[0].mask == 0xfffffffc && p.rule[0].cond[0].value == 4 &&
+			p.rule[1].cond[0].mask == ~0xffull,
+		"are not in the mask");
+}
+
+/* What one rule says of a call and another does not. */
+static void side_by_side(void)
+{
+	static const char *const both[] = {
+		"read arg0 == 1 # x\nread arg1 == 1 # y",
+		"read arg0 == 1, arg1 == 1 # x\nread arg0 == 1, arg1 == 2 # y",
+		"read int0 & 3 == 1 # x\nread int0 & 4 == 4 # y",
+		"read arg0 < 5 # x\nread arg0 >= 5 # y",
+		"read arg0 < 5 # x\nread arg0 & ~7 == 0 # y",
+		"read arg0 != 5 # x\nread arg0 == 5 # y",
+		"openat int2 & ~3 == 8 # x\nopenat int2 & ~4 == 8 # y",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(both); i++) {
+		if (!ok(parse(both[i], "x86_64") == 0 && p.n == 2, "neither is in the other"))
+			printf("# %s: %s\n", both[i], err.msg);
+	}
+}
+
+static uint64_t constant(const char *arch, const char *text)
+{
+	char line[128];
+
+	snprintf(line, sizeof(line), "read int0 == %s # x", text);
+	return parse(line, arch) == 0 ? p.rule[0].cond[0].value : UINT64_MAX;
+}
+
+/* arch/arm64/include/uapi/asm/fcntl.h */
+static void constants(void)
+{
+	eq_int(constant("x86_64", "O_DIRECTORY"), 0200000, "x86's O_DIRECTORY");
+	eq_int(constant("aarch64", "O_DIRECTORY"), 040000, "arm64's");
+	eq_int(constant("x86_64", "O_NOFOLLOW"), 0400000, "x86's O_NOFOLLOW");
+	eq_int(constant("aarch64", "O_NOFOLLOW"), 0100000, "arm64's");
+	eq_int(constant("x86_64", "O_DIRECT"), 040000, "x86's O_DIRECT");
+	eq_int(constant("aarch64", "O_DIRECT"), 0200000, "arm64's");
+	eq_int(constant("x86_64", "O_TMPFILE"), 020200000, "x86's O_TMPFILE");
+	eq_int(constant("aarch64", "O_TMPFILE"), 020040000, "arm64's");
+	eq_int(constant("aarch64", "O_CLOEXEC"), 02000000, "O_CLOEXEC is one for all");
+	eq_int(parse("aarch64: read int0 == O_DIRECT # x", "x86_64"), 0, "a line for arm64");
+	eq_int(p.n, 0, "is looked at on x86-64, and left out");
 }
 
 static void architectures(void)
@@ -95,6 +156,13 @@ static void architectures(void)
 	ok(p.n == 1 && !strcmp(p.rule[0].name, "write"), "are for their architecture");
 	eq_int(parse("aarch64: only_there # x", "x86_64"), 0, "a call that is only there");
 	ok(parse("x86_64: only_there # x", "x86_64") < 0, "is missed here");
+	has_str(err.msg, "t.policy:1: x86_64 has no system call 'only_there'");
+	ok(parse("aarch64: only_here # x", "x86_64") < 0, "and one that is only here there");
+	has_str(err.msg, "aarch64 has no system call 'only_here'");
+	ok(parse("only_here # x", "x86_64") < 0, "which an unmarked line does not say");
+	has_str(err.msg, "aarch64 has no system call 'only_here': mark the line");
+	ok(parse("aarch64: nowhere # x", "x86_64") < 0, "one that no machine has");
+	has_str(err.msg, "unknown system call 'nowhere'");
 	ok(parse("mips: read # x", "x86_64") < 0, "no other architecture");
 	ok(parse("aarch64: ioctl # x", "x86_64") < 0, "the lint holds for the other one, too");
 }
@@ -110,6 +178,17 @@ static void includes(void)
 	has_str(err.msg, "nested");
 	ok(parse("read # x\n@include base.policy", "x86_64") < 0, "a rule that is included too");
 	has_str(err.msg, "base.policy:2: ");
+	ok(parse("read # x\n@include empty.policy", "x86_64") < 0, "an include without a rule");
+	eq_str(err.msg, "t.policy:2: the include adds nothing: 'empty.policy' has no rule",
+		"is told");
+	eq_int(parse("@include outer.policy", "x86_64"), 0, "one that has an include only");
+	eq_int(parse("@include arm.policy", "x86_64"), 0, "one for another architecture");
+	eq_int(p.n, 0, "adds nothing here");
+	ok(parse("@include base.policy\n@include outer.policy", "x86_64") < 0, "one twice");
+	eq_int(parse_as("dir/t.policy", "@include base.policy", "x86_64"), 0, "a directory");
+	eq_str(p.rule[0].file, "dir/base.policy", "is kept");
+	ok(parse_as("dir/t.policy", "@include bad.policy", "x86_64") < 0, "and shown");
+	eq_str(err.msg, "dir/bad.policy:3: unknown system call 'nonsense'", "where it is");
 }
 
 static const struct {
@@ -119,9 +198,20 @@ static const struct {
 	{"\nread   #", "t.policy:2: the reason is empty"},
 	{"read # --", "the reason is empty"},
 	{"raed # x", "unknown system call 'raed'"},
-	{"read # x\nread # y", "t.policy:2: read is allowed at t.policy:1 already"},
-	{"read # x\nread arg0 == 1 # y", "without conditions"},
+	{"read # x\nread # y", "t.policy:2: read: the same rule stands at t.policy:1"},
+	{"read # x\nread arg0 == 1 # y", "t.policy:2: read: the rule at t.policy:1 allows all of"},
+	{"read arg0 == 1 # x\nread # y", "makes the narrower rule at t.policy:1 pointless"},
 	{"ioctl int1 == 1 # x\nioctl int1 == 1 # y", "the same rule stands at t.policy:1"},
+	{"ioctl int1 == 1 # x\nioctl arg1 == 1 # y", "the rule at t.policy:1 allows all of this"},
+	{"read arg0 & 3 == 1 # x\nread arg0 & 7 == 5 # y", "the rule at t.policy:1 allows all of"},
+	{"read arg0 & ~7 == 0 # x\nread arg0 & ~3 == 0 # y", "t.policy:1 allows all of this"},
+	{"read arg0 & ~3 == 0 # x\nread arg0 & ~7 == 0 # y", "narrower rule at t.policy:1"},
+	{"read arg0 == 1 # x\nread arg0 == 1, arg1 == 2 # y", "t.policy:1 allows all of this"},
+	{"read arg0 < 8 # x\nread arg0 == 7 # y", "t.policy:1 allows all of this"},
+	{"read arg0 < 8 # x\nread arg0 & ~7 == 0 # y", "t.policy:1 allows all of this"},
+	{"read arg0 <= 7 # x\nread arg0 < 8 # y", "the same rule stands at t.policy:1"},
+	{"read arg0 != 8 # x\nread arg0 > 8 # y", "t.policy:1 allows all of this"},
+	{"read arg0 != 8 # x\nread arg0 & 1 == 1 # y", "t.policy:1 allows all of this"},
 	{"ioctl # x", "ioctl needs a condition on argument 1"},
 	{"ioctl int0 == 1 # x", "ioctl needs a condition on argument 1"},
 	{"ioctl arg1 != 1 # x", "one value"},
@@ -133,7 +223,18 @@ static const struct {
 	{"mprotect arg2 & PROT_EXEC == PROT_EXEC # x", "exclude PROT_EXEC"},
 	{"prctl # x", "prctl needs"},
 	{"clone # x", "clone needs"},
-	{"fcntl # x", "fcntl needs"},
+	{"clone arg0 == SIGURG # x", "clone must make threads only"},
+	{"clone arg0 & CLONE_THREAD == 0 # x", "clone must make threads only"},
+	{"fcntl # x", "fcntl needs a condition on argument 1"},
+	{"madvise # x", "madvise needs a condition on argument 2"},
+	{"socket # x", "socket needs a condition on argument 0"},
+	{"socket int0 == AF_UNIX # x", "socket needs a condition on argument 1"},
+	{"setsockopt int2 == 1 # x", "setsockopt needs a condition on argument 1"},
+	{"getsockopt int1 == SOL_SOCKET # x", "getsockopt needs a condition on argument 2"},
+	{"openat # x", "openat needs a condition on argument 2"},
+	{"open_by_handle_at int0 == 3 # x", "open_by_handle_at needs a condition on argument 2"},
+	{"mknodat # x", "mknodat needs a condition on argument 2"},
+	{"sendto int3 == MSG_NOSIGNAL # x", "sendto needs a condition on argument 4"},
 	{"tgkill arg0 == 1 # x", "tgkill needs a condition on argument 2"},
 	{"execve # because", "execve is never allowed"},
 	{"io_uring_setup # because", "never"},
@@ -153,6 +254,15 @@ static const struct {
 	{"read int0 <= 1 # x", "== only"},
 	{"read int0 == 0x100000000 # x", "never equal"},
 	{"read arg0 & 1 == 2 # x", "never equal"},
+	{"read int0 & ~O_CLOEXEC == O_CLOEXEC # x", "never equal"},
+	{"read int0 & 0x100000000 == 0 # x", "bits that an int has not"},
+	{"read arg0 & 0 == 0 # x", "the mask is empty"},
+	{"read int0 & ~0xffffffff == 0 # x", "the mask is empty"},
+	{"read arg0 < 0 # x", "the condition is never true"},
+	{"read arg0 > -1 # x", "the condition is never true"},
+	{"read arg0 >= 0 # x", "the condition is always true"},
+	{"read arg0 <= -1 # x", "the condition is always true"},
+	{"read arg0 == ~1 # x", "a value is missing"},
 	{"read, # x", "expected arg0"},
 	{"@include", "expected the name"},
 	{"@include ../base.policy", "beside this one"},
@@ -191,13 +301,17 @@ static void limits(void)
 		len += (size_t)snprintf(text + len, sizeof(text) - len, "read arg0 == %d # x\n", i);
 	ok(parse(text, "x86_64") < 0, "too many rules");
 	has_str(err.msg, "t.policy:257: more than 256 rules");
-	eq_int(policy_must_constrain("ioctl"), 1, "ioctl's argument");
-	eq_int(policy_must_constrain("read"), -1, "read has none");
+	eq_int(policy_must_constrain("ioctl"), BIT(1), "ioctl's argument");
+	eq_int(policy_must_constrain("setsockopt"), BIT(1) | BIT(2), "setsockopt's two");
+	eq_int(policy_must_constrain("read"), 0, "read has none");
+	ok(policy_is_never("execve") && !policy_is_never("read"), "what is never allowed");
 }
 
 int main(void)
 {
 	rules();
+	side_by_side();
+	constants();
 	architectures();
 	includes();
 	mistakes();
