@@ -189,8 +189,16 @@ static void test_sparse(void)
 	ls = (struct fuse_lseek_in){.fh = fh, .whence = SEEK_DATA};
 	eq_int(fsc_call(c, FUSE_LSEEK, e.nodeid, ARGS(STRUCT(ls)), 8), 0, "LSEEK to data");
 	eq_int(((struct fuse_lseek_out *)(void *)c->reply)->offset, 1 << 19, "finds it");
+	ls = (struct fuse_lseek_in){.fh = fh, .whence = SEEK_HOLE, .offset = 1 << 19};
+	eq_int(fsc_call(c, FUSE_LSEEK, e.nodeid, ARGS(STRUCT(ls)), 8), 0, "LSEEK to a hole");
+	ok(((struct fuse_lseek_out *)(void *)c->reply)->offset > 1 << 19, "finds one");
 	ls.whence = SEEK_SET;
 	eq_int(fsc_call(c, FUSE_LSEEK, e.nodeid, ARGS(STRUCT(ls)), 8), -EINVAL, "LSEEK otherwise");
+	eq_int(fsc_setattr(c, e.nodeid,
+		       (struct fuse_setattr_in){
+			       .valid = FATTR_SIZE | FATTR_FH, .fh = fh, .size = 3 << 19}),
+		0, "SETATTR size by handle");
+	eq_int(host_stat("sparse").st_size, 3 << 19, "has it");
 	cp = (struct fuse_copy_file_range_in){
 		.fh_in = fh, .off_in = 1 << 19, .nodeid_out = e2.nodeid, .fh_out = fh2, .len = 4};
 	eq_int(fsc_call(c, FUSE_COPY_FILE_RANGE, e.nodeid, ARGS(STRUCT(cp)), 8), 0,
