@@ -74,6 +74,12 @@ for name in "${kinds[@]}"; do
 	check $? "$name is compiled"
 done
 
+# A reason that names a file names one that is there.
+while read -r file; do
+	find "$top/vmm" "$top/lib" "$top/seccomp" -name "$file" | grep -q .
+	check $? "reasons name $file"
+done < <(grep -ohE '\b[a-z0-9_]+\.[ch]\b' "$top"/seccomp/*.policy | sort -u)
+
 # The table of docs/seccomp.md is this one.
 (cd "$top/seccomp" && "$policyc" --table main.policy vcpu.policy fs.policy vsock.policy rng.policy \
 	balloon.policy console.policy) >"$work/out" 2>&1
