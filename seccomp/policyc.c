@@ -65,7 +65,9 @@ static const enum scmp_compare scmp_op[] = {
 
 static int syscall_nr(void *opaque, const char *arch, const char *name)
 {
-	return seccomp_syscall_resolve_name_arch(seccomp_arch_resolve_name(arch), name);
+	int nr = seccomp_syscall_resolve_name_arch(seccomp_arch_resolve_name(arch), name);
+
+	return nr < POLICY_SYSCALLS_MAX ? nr : -1;
 }
 
 static int read_policy(const char *path, char **ret_text, size_t *ret_len)
