@@ -89,6 +89,11 @@ check $? "of every kind"
 while read -r row; do
 	grep -qxF -- "$row" "$top/docs/seccomp.md"
 	check $? "docs/seccomp.md has: $row"
+	# the same numbers beside those of others
+	[[ $row =~ ^\|\ (\`[a-z]+\`)\ \|\ ([0-9]+)\ \|\ ([0-9]+)\  ]] || continue
+	row="| ${BASH_REMATCH[1]} ${BASH_REMATCH[2]}, ${BASH_REMATCH[3]} |"
+	grep -qF -- "$row" "$top/docs/seccomp.md"
+	check $? "docs/seccomp.md compares: $row"
 done <"$work/out"
 
 spoilt fs.policy 'read # again' "read: the same rule stands at seccomp/common.policy:"
