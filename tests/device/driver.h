@@ -75,7 +75,7 @@ struct drv {
 	int ctl_fd;        /* the transport's end */
 	int cmd_fd;        /* the VMM's end of the command socket, when setup() made one */
 	uint64_t features; /* negotiated */
-	uint64_t alloc_at;
+	uint64_t alloc_base, alloc_at;
 	bool kick_by_register; /* QueueNotify instead of the ioeventfd */
 	struct drv_queue q[VDEV_QUEUES_MAX];
 	void *priv; /* the row's */

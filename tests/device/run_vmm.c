@@ -6,11 +6,14 @@
  *
  *	run_vmm --vmm V --kernel K --init I --share DIR [--memory MIB] [--vcpus N] [--timeout MS]
  *		[--debug] [--log FILE] [--cmdline WORDS] [--timeline] [--kill SIGNAL[@created]]
- *		[--uid N] -- CMD [ARG...]
+ *		[--uid N] [--measure] -- CMD [ARG...]
  *
  * DIR holds rootfs/. Exit status: the VMM's. What the VMM reported is told on standard error, line
- * by line: "ready", "failed: TEXT", "ended N: TEXT", "guest log: ...".
+ * by line: "ready", "failed: TEXT", "ended N: TEXT", "guest log: ...". With --measure, "vmm pid N" at first and
+ * at last what the VMM held when it ended: "measured: cpu_ms N rss_kib N fds N log_bytes N" (processor time of
+ * all threads, vCPUs included; the most memory ever resident, guest memory included).
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -19,7 +22,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ptrace.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -34,7 +41,7 @@
 struct options {
 	const char *vmm, *kernel, *init, *share, *log, *cmdline, *kill;
 	unsigned memory_mib, vcpus, timeout_ms, uid;
-	bool debug, timeline;
+	bool debug, timeline, measure;
 	char **args;
 	unsigned n_args;
 };
@@ -132,19 +139,128 @@ static int listen_on(struct sockaddr_un *ret_addr)
 	return fd;
 }
 
+/* The number behind `key` in a file of /proc/PID; dies when it is not there. */
+static unsigned long long proc_number(pid_t pid, const char *file, const char *key)
+{
+	char path[64], buf[8192];
+	autofd int fd = -1;
+	const char *at;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, file);
+	fd = open_or_die(path, O_RDONLY);
+	n = read(fd, buf, sizeof(buf) - 1);
+	buf[n > 0 ? n : 0] = '\0';
+	at = strstr(buf, key);
+	if (!at)
+		die("'%s' has no '%s'", path, key);
+	return strtoull(at + strlen(key), NULL, 10);
+}
+
+static unsigned count_fds(pid_t pid)
+{
+	char path[64];
+	unsigned n = 0;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+	d = opendir(path);
+	if (!d)
+		die("cannot open '%s': %s", path, strerror(errno));
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n - 2; /* . and .. */
+}
+
+/* The VMM, as waited for. */
+static struct {
+	pid_t pid;
+	int child_fd; /* signalfd: SIGCHLD */
+	bool ended, seen;
+	int status;
+	unsigned long long rss_kib;
+	unsigned fds;
+	struct rusage ru;
+} vmm;
+
+/* What there is to be heard of it. When it is traced and ends, it stops once more with all it holds, and is looked at
+ * then: nothing depends on when that is. */
+static void look_after(int options)
+{
+	int status;
+
+	while (!vmm.ended && wait4(vmm.pid, &status, __WALL | options, &vmm.ru) == vmm.pid) {
+		if (!WIFSTOPPED(status)) {
+			vmm.ended = true;
+			vmm.status = status;
+			return;
+		}
+		if (status >> 8 == (SIGTRAP | PTRACE_EVENT_EXIT << 8)) {
+			vmm.rss_kib = proc_number(vmm.pid, "status", "VmHWM:");
+			vmm.fds = count_fds(vmm.pid);
+			vmm.seen = true;
+		}
+		ptrace(PTRACE_CONT, vmm.pid, NULL, (long)(status >> 16 ? 0 : WSTOPSIG(status)));
+	}
+}
+
+static void block_child_signal(int how)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigprocmask(how, &set, NULL);
+	if (how == SIG_BLOCK)
+		vmm.child_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* Until fd can be read (or has ended), and the VMM may stop meanwhile. */
+static void await(int fd)
+{
+	struct pollfd p[2] = {{.fd = fd, .events = POLLIN}, {.fd = vmm.child_fd, .events = POLLIN}};
+	struct signalfd_siginfo si;
+
+	do {
+		poll(p, 2, -1);
+		while (read(vmm.child_fd, &si, sizeof(si)) == sizeof(si))
+			;
+		look_after(WNOHANG);
+	} while (!p[0].revents);
+}
+
+static void print_measured(const struct options *o)
+{
+	const struct timeval *u = &vmm.ru.ru_utime, *s = &vmm.ru.ru_stime;
+	long long ms = (u->tv_sec + s->tv_sec) * 1000ll + (u->tv_usec + s->tv_usec) / 1000;
+	struct stat st;
+
+	fprintf(stderr, "measured: cpu_ms %lld rss_kib %llu fds %u log_bytes %lld\n", ms,
+		vmm.rss_kib, vmm.fds, o->log && !stat(o->log, &st) ? (long long)st.st_size : 0ll);
+}
+
 static pid_t spawn(const struct options *o, struct vm_config *cfg)
 {
 	char number[16];
 	int fd = memfd_with("vm_config", cfg, sizeof(*cfg), 1);
+	int go[2]; /* the child waits at it until it is traced */
 	pid_t pid;
+	char c;
 
 	if (fd < 0)
 		die("cannot make the configuration: %s", strerror(-fd));
 	snprintf(number, sizeof(number), "%d", fd);
+	if (pipe2(go, O_CLOEXEC) < 0)
+		die("cannot make a pipe: %s", strerror(errno));
+	block_child_signal(SIG_BLOCK);
 	pid = fork();
 	if (pid < 0)
 		die("cannot fork: %s", strerror(errno));
 	if (pid == 0) {
+		block_child_signal(SIG_UNBLOCK);
+		close(go[1]);
+		(void)!read(go[0], &c, 1);
 		for (unsigned i = 0; i < VM_FDS; i++)
 			if (cfg->fd[i] >= 0)
 				fcntl(cfg->fd[i], F_SETFD, 0);
@@ -152,14 +268,22 @@ static pid_t spawn(const struct options *o, struct vm_config *cfg)
 		execl(o->vmm, "coracle-vmm", "--config-fd", number, cfg->id, (char *)NULL);
 		die("cannot execute '%s': %s", o->vmm, strerror(errno));
 	}
+	if (o->measure && ptrace(PTRACE_SEIZE, pid, NULL, PTRACE_O_TRACEEXIT) < 0)
+		die("cannot trace the VMM: %s", strerror(errno));
+	if (o->measure)
+		fprintf(stderr, "vmm pid %d\n", pid);
+	close(go[0]);
+	close(go[1]);
 	close(fd);
 	return pid;
 }
 
 static bool next_report(int fd, struct vmm_report *r)
 {
-	int e = read_full(fd, r, sizeof(*r));
+	int e;
 
+	await(fd);
+	e = read_full(fd, r, sizeof(*r));
 	if (e == -EPIPE)
 		return false;
 	if (e < 0 || r->version != CTL_VERSION)
@@ -210,7 +334,8 @@ static void parse(int argc, char **argv, struct options *o)
 		{"init", 1, NULL, 'i'}, {"share", 1, NULL, 's'}, {"memory", 1, NULL, 'm'},
 		{"vcpus", 1, NULL, 'c'}, {"timeout", 1, NULL, 't'}, {"debug", 0, NULL, 'd'},
 		{"log", 1, NULL, 'l'}, {"cmdline", 1, NULL, 'a'}, {"timeline", 0, NULL, 'T'},
-		{"kill", 1, NULL, 'K'}, {"uid", 1, NULL, 'u'}, {NULL, 0, NULL, 0}};
+		{"kill", 1, NULL, 'K'}, {"uid", 1, NULL, 'u'}, {"measure", 0, NULL, 'M'},
+		{NULL, 0, NULL, 0}};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "+", longopts, NULL)) != -1)
@@ -227,6 +352,7 @@ static void parse(int argc, char **argv, struct options *o)
 		case 'a': o->cmdline = optarg; break;
 		case 'T': o->timeline = true; break;
 		case 'K': o->kill = optarg; break;
+		case 'M': o->measure = true; break;
 		case 'u': o->uid = (unsigned)atoi(optarg); break;
 		default: die("see the head of run_vmm.c");
 		}
@@ -243,7 +369,6 @@ int main(int argc, char **argv)
 	static struct vmm_report report;
 	struct sockaddr_un addr;
 	int report_pipe[2], status;
-	pid_t pid;
 
 	parse(argc, argv, &o);
 	cfg.magic = VM_CONFIG_MAGIC;
@@ -266,7 +391,7 @@ int main(int argc, char **argv)
 	cfg.fd[VM_FD_REPORT] = report_pipe[1];
 	cfg.fd[VM_FD_LOG] = o.log ? open_or_die(o.log, O_WRONLY | O_CREAT | O_APPEND) : -1;
 	timeline_mark(&cfg.timeline, TL_START);
-	pid = spawn(&o, &cfg);
+	vmm.pid = spawn(&o, &cfg);
 	close(report_pipe[1]);
 
 	if (next_report(report_pipe[0], &report) && report.type == VMM_READY) {
@@ -282,8 +407,10 @@ int main(int argc, char **argv)
 		}
 		next_report(report_pipe[0], &report);
 	}
-	if (waitpid(pid, &status, 0) != pid)
-		die("cannot wait: %s", strerror(errno));
+	look_after(0);
+	status = vmm.status;
+	if (vmm.seen)
+		print_measured(&o);
 	unlink(addr.sun_path);
 	if (o.timeline)
 		print_timeline(&report.timeline);

@@ -2,40 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # boot_test.sh RUN_VMM CORACLE_VMM GUESTS: boots each flat guest and looks at what the VMM reports. TAP.
-set -uo pipefail
-
-run_vmm=$1 vmm=$2 guests=$3
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-mkdir "$work/rootfs"
-count=0
-failures=0
-
-# The file server changes its root: that wants root.
-if [[ ! -r /dev/kvm || ! -w /dev/kvm || $(id -u) != 0 ]]; then
-	if [[ ${REQUIRE_KVM:-} ]]; then
-		echo "not ok 1 - /dev/kvm is there, and we are root"
-		echo "1..1"
-		exit 1
-	fi
-	echo "1..0 # SKIP needs root and a /dev/kvm that may be opened"
-	exit 0
-fi
-
-check() # what, condition's result
-{
-	local verdict=ok
-
-	((count++))
-	if (($2)); then
-		verdict="not ok"
-		((failures++))
-	fi
-	echo "$verdict $count - $1"
-	if (($2)); then
-		sed 's/^/# /' "$work/out"
-	fi
-}
+# shellcheck source-path=SCRIPTDIR source=common.bash
+source "$(dirname "$0")/common.bash"
 
 # boot GUEST STATUS TEXT [OPTION...]: the VMM must exit with STATUS and report TEXT.
 boot()
@@ -69,5 +37,4 @@ boot sh 1 "failed 1: cannot load the guest kernel: it is of ELF type 3, not an e
 guests=/etc
 boot passwd 1 "failed 1: cannot load the guest kernel: it is not an ELF file"
 
-echo "1..$count"
-exit $((failures != 0))
+finish
