@@ -117,6 +117,26 @@ static unsigned decode(const unsigned char *s, uint32_t *ret)
 	return len;
 }
 
+/* C0, DEL and C1: what some terminals obey. */
+static bool is_control(uint32_t c)
+{
+	return c < ' ' || (c >= 0x7f && c < 0xa0);
+}
+
+void logline_printable(char *text)
+{
+	unsigned char *s = (unsigned char *)text;
+
+	while (*s) {
+		uint32_t c;
+		unsigned len = decode(s, &c);
+
+		if (!len || is_control(c))
+			memset(s, '?', len ? len : 1);
+		s += len ? len : 1;
+	}
+}
+
 static void put_escape(struct out *o, uint32_t c)
 {
 	static const char hex[] = "0123456789abcdef";
@@ -140,8 +160,8 @@ static void put_message(struct out *o, const char *msg, size_t keep)
 		unsigned len = decode(s, &c);
 
 		if (!len)
-			put_str(o, "\xef\xbf\xbd");          /* U+FFFD */
-		else if (c < ' ' || (c >= 0x7f && c < 0xa0)) /* some terminals obey these too */
+			put_str(o, "\xef\xbf\xbd"); /* U+FFFD */
+		else if (is_control(c))
 			put_escape(o, c);
 		else if (c == '"' || c == '\\')
 			put(o, c == '"' ? "\\\"" : "\\\\", 2);

@@ -28,4 +28,8 @@ enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARNING, LOG_LEVEL_E
 size_t logline_format(char *buf, size_t cap, bool json, enum log_level level,
 	const struct timespec *when, const char *msg);
 
+/* For a text that somebody hostile wrote, in place: each byte of a control character, and each that is no UTF-8,
+ * becomes '?'. */
+void logline_printable(char *text);
+
 #endif

@@ -11,6 +11,7 @@
 
 #include "lib/base.h"
 #include "lib/cleanup.h"
+#include "lib/logline.h"
 #include "vmm/report.h"
 
 #define STATUS_MAX 255
@@ -136,13 +137,6 @@ static void on_started(struct life *l, const void *payload)
 	life_tty_changed(l); /* a change may have come too early */
 }
 
-void life_printable(char *text)
-{
-	for (char *p = text; *p; p++)
-		if ((unsigned char)*p < ' ' || *p == 0x7f)
-			*p = '?';
-}
-
 void life_read_failed(const void *payload, struct proto_failed *ret)
 {
 	memcpy(ret, payload, sizeof(*ret));
@@ -155,7 +149,7 @@ void life_read_failed(const void *payload, struct proto_failed *ret)
 	ret->text[sizeof(ret->text) - 1] = '\0';
 	if (!ret->text[0])
 		snprintf(ret->text, sizeof(ret->text), "the guest gave no reason");
-	life_printable(ret->text);
+	logline_printable(ret->text);
 }
 
 /* The container cannot be prepared or its program not executed: the guest says why. */

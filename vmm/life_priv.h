@@ -62,8 +62,6 @@ void life_guest_event(struct life *l);
  * life_guest_room() is called when it may work), -EPIPE. */
 int life_send(struct life *l, enum proto_type type, const void *payload, uint32_t len);
 void life_guest_room(struct life *l);
-/* What comes from a guest goes to terminals and logs: no control characters. */
-void life_printable(char *text);
 /* A FAILED of the guest made fit to be shown: host's byte order, errnum and status as they should be, text
  * printable and not empty. */
 void life_read_failed(const void *payload, struct proto_failed *ret);

@@ -11,6 +11,7 @@
 
 #include "lib/base.h"
 #include "lib/cleanup.h"
+#include "lib/logline.h"
 #include "vmm/mem.h"
 
 #define ASK_SLOT_BITS 8
@@ -240,7 +241,7 @@ static void refuse_answer(
 	memcpy(reply.text, text, len);
 	if (!reply.text[0])
 		life_answer(&reply, reply.errnum, "the guest gave no reason");
-	life_printable(reply.text);
+	logline_printable(reply.text);
 	send_error(l, a, &reply);
 }
 

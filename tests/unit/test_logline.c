@@ -190,8 +190,30 @@ static void test_times(void)
 	ok(!strncmp(line, "time=\"1970-01-01T00:00:00.", 26), "those before 1970 its beginning");
 }
 
+static void test_printable(void)
+{
+	static const char *const rows[][3] = {
+		{"nothing", "", ""},
+		{"UTF-8 stays", "plain \xc3\xa9 \xe2\x82\xac", "plain \xc3\xa9 \xe2\x82\xac"},
+		{"C0 and DEL", "\x1b[31m\x7f\n", "?[31m??"},
+		{"C1", "\xc2\x9b[31m", "??[31m"},
+		{"bytes that begin nothing", "\x9b \xff\xff", "? ??"},
+		{"a character cut off", "\xe2\x82", "??"},
+		{"one that is too long", "\xc0\xaf", "??"},
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+		char text[64];
+
+		snprintf(text, sizeof(text), "%s", rows[i][1]);
+		logline_printable(text);
+		eq_str(text, rows[i][2], rows[i][0]);
+	}
+}
+
 int main(void)
 {
+	test_printable();
 	test_forms();
 	test_escapes();
 	test_parses();
