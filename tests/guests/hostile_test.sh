@@ -14,7 +14,8 @@ if grep -qa __asan_init "$vmm"; then
 fi
 FDS=128 RSS_KIB=65536 CPU_MS=60000 LOG_BYTES=32768
 
-# start GUEST [OPTION...]: in the foreground; its report is in $work/out
+# start GUEST [OPTION...]: in the foreground; its report is in $work/out, the container's input $stdin
+stdin=/dev/null
 start()
 {
 	local guest=$1
@@ -23,7 +24,7 @@ start()
 	rm -f "$work/log"
 	timeout -k 5 250 "$run_vmm" --vmm "$vmm" --kernel "$guests/$guest" --init /proc/self/exe \
 		--share "$work" --timeout 200000 --measure --log "$work/log" "$@" -- /bin/true \
-		>"$work/out" 2>&1 </dev/null
+		>"$work/out" 2>&1 <"$stdin"
 }
 
 measured() # key
@@ -75,6 +76,72 @@ while read -r n device reason; do
 	fi
 done <"$work/want"
 
+hostile "$PANIC regs: every register in 7 states" regs
+hostile "$PANIC storms: all weathered" storms
+hostile "$PANIC wild: 19 addresses" wild
+hostile "$PANIC wild: 19 addresses" wild --memory 4096
+hostile "$PANIC pages: all kept or given as they must be" pages
+hostile "$PANIC pages: the guest gives itself away" pages --cmdline self
+hostile "$PANIC requests: " requests
+check "requests: leave nothing in the share" $(($(find "$work" -mindepth 2 | wc -l) != 0))
+
+# The input never ends: what the device sends of it is the guest's credit.
+stdin=/dev/zero
+hostile "$PANIC vsock: every packet as it must be" vsock
+stdin=/dev/null
+control=(
+	"failed 1: the guest broke the control protocol: malformed frame"
+	"failed 1: the guest broke the control protocol: malformed frame"
+	"failed 1: the guest broke the control protocol: READY out of turn"
+	"failed 1: the guest broke the control protocol: a message that only the host sends"
+	"failed 1: the guest broke the control protocol: EXITED with no status"
+	"failed 1: ??????????"
+	"failed 1: coracle-init speaks version 4294967295 of the control protocol, expected 4"
+)
+for i in "${!control[@]}"; do
+	hostile "${control[i]}" vsock --cmdline "control=$i"
+done
+
+hostile "failed 1: flood: all of it was taken" flood
+# With --debug the guest's lines are in the log: 1 MiB at once and then 64 KiB a second (vmm/log.h), for 200 s at most.
+LOG_BYTES=$((1024 * 1024 + 64 * 1024 * 200))
+hostile "failed 1: flood: all of it was taken" flood --debug
+LOG_BYTES=32768
+
+# All devices failed, doorbells rung, the processor halted: nothing is to be done, so nothing is. A thread that spun
+# would use the four seconds.
+quiet=$slower slower=1 CPU_MS=2500
+start wild --cmdline halt --timeout 4000
+grep -qF "failed 1: the guest was not ready within 4000 ms" "$work/out"
+check "wild halt: ends by its timeout" $?
+bounded "wild halt"
+slower=$quiet CPU_MS=60000
+
+# A neighbour that works, while another VM storms: both end as they must.
+mkfifo "$work/lines"
+timeout -k 5 250 "$run_vmm" --vmm "$vmm" --kernel "$guests/storms" --init /proc/self/exe --share "$work" \
+	--timeout 200000 --cmdline forever --debug --measure --log "$work/lines" -- /bin/true \
+	>"$work/storm" 2>&1 </dev/null &
+storm=$!
+exec 3<"$work/lines"
+begun=1
+while read -r line <&3; do
+	if [[ $line == *"the storm begins"* ]]; then
+		begun=0
+		break
+	fi
+done
+check "storms forever: the storm begins" $begun
+cat <&3 >/dev/null & # its log is not to fill the pipe
 hostile "$PANIC calm: all answered" calm
+kill -TERM "$(sed -n 's/^vmm pid //p' "$work/storm")"
+wait "$storm"
+got=$?
+cp "$work/storm" "$work/out"
+check "storms forever: ends by a signal, with its status" $((got != 143))
+grep -qF "failed 143: " "$work/out"
+check "storms forever: and says so" $?
+below "storms forever" fds $FDS
+below "storms forever" rss_kib $((RSS_KIB + shadow_kib))
 
 finish
