@@ -12,7 +12,7 @@
 #include "tests/guests/guest.h"
 
 #define DOORBELLS    5000
-#define RESETS       1000
+#define RESETS       300
 #define ACKS         5000
 #define CONFIG_BYTES 64
 
