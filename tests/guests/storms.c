@@ -122,9 +122,9 @@ static void queues_again(struct drv *d)
 	}
 	drv_driver_ok(d);
 	drv_wr(d, VIRTIO_MMIO_QUEUE_READY, 0);
-	drv_queue_write(d, q, 0, ~0ull, ~0ull, ~0ull);
 	if (drv_rd(d, VIRTIO_MMIO_QUEUE_READY) != 1)
 		guest_wrong("%s: a running queue was taken back", d->row->ops->name);
+	drv_queue_write(d, q, 0, ~0ull, ~0ull, ~0ull);
 	if (d->row->started)
 		d->row->started(d);
 	if (!drv_valid(d))
