@@ -242,6 +242,9 @@ static int reopen(struct cgroup *cg, const struct cstate *s, struct err *err)
 		if (!d->path)
 			return err_set(err, ENOMEM, "cannot open cgroup '%s'", s->cgroups[i]);
 		d->v2 = st.f_type == CGROUP2_SUPER_MAGIC;
+		/* The state may be anybody's text: nothing but a cgroup's files is written by it. */
+		if (!d->v2 && st.f_type != CGROUP_SUPER_MAGIC)
+			return err_plain(err, EINVAL, "'%s' is no cgroup", s->cgroups[i]);
 		if (!d->v2 && !strncmp(s->cgroups[i], CGROUP_MOUNT "/", strlen(CGROUP_MOUNT) + 1))
 			snprintf(d->names, sizeof(d->names), "%.*s", (int)strcspn(names, "/"),
 				names);

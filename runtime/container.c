@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 
+#include "lib/base.h"
 #include "lib/cleanup.h"
 #include "lib/timeline.h"
 #include "oci/spec.h"
@@ -23,6 +24,9 @@
 #define ALARM_MS     100
 #define STATUS_WAIT_MS \
 	10000 /* a busy machine is a more usual reason to wait than a VMM that is stopped */
+
+#define VMM_PROGRAM "coracle-vmm"
+#define ARGS_MAX    1024 /* of the VMM's: its name, an option with a number, an id */
 
 #define PASSES_MAX 16 /* over a state directory in which things appear */
 
@@ -314,6 +318,49 @@ enum container_status container_status(const struct container *c)
 	}
 }
 
+/* Its arguments, each with its NUL. 0: it has none any more, or they cannot be read. */
+static size_t read_args(pid_t pid, char *buf, size_t cap)
+{
+	char path[32];
+	autofd int fd = -1;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? 0 : read(fd, buf, cap - 1);
+	n = MAX(n, (ssize_t)0);
+	buf[n] = '\0';
+	return (size_t)n;
+}
+
+/* Whether a process with the pid and the start on record can be the container's VMM: it runs coracle-vmm with the
+ * id as an argument, or still the program that makes it. The record may be anybody's text, and nothing else is
+ * to be ended by it. A process that cannot be looked at (it ends; it is not ours to see) is taken for it. */
+static bool may_be_vmm(const struct container *c)
+{
+	char path[32], exe[PATH_MAX], args[ARGS_MAX];
+	struct stat its, ours;
+	size_t len;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/exe", c->state.pid);
+	/* In this order: it may execute coracle-vmm just now. */
+	if (stat(path, &its) < 0 || stat("/proc/self/exe", &ours) < 0 ||
+		(its.st_dev == ours.st_dev && its.st_ino == ours.st_ino))
+		return true;
+	n = readlink(path, exe, sizeof(exe) - 1);
+	if (n < 0)
+		return true;
+	exe[n] = '\0';
+	if (!strstr(exe, VMM_PROGRAM)) /* an upgrade leaves "... (deleted)" */
+		return false;
+	len = read_args(c->state.pid, args, sizeof(args));
+	for (size_t i = 0; i < len; i += strlen(args + i) + 1)
+		if (!strcmp(args + i, c->id))
+			return true;
+	return !len;
+}
+
 /* The VMM's process, if there still is one, or -1. pidfd first, then the check that it is the one on record: no
  * race with pid reuse. */
 static int open_vmm(const struct container *c, int *ret_pidfd, struct err *err)
@@ -334,7 +381,7 @@ static int open_vmm(const struct container *c, int *ret_pidfd, struct err *err)
 	r = cstate_pid_start(c->state.pid, &ticks);
 	if (r < 0 && r != -ESRCH)
 		return err_set(err, -r, "cannot look at pid %d", c->state.pid);
-	if (r == 0 && ticks == c->state.pid_start_ticks)
+	if (r == 0 && ticks == c->state.pid_start_ticks && may_be_vmm(c))
 		*ret_pidfd = take_fd(&pidfd);
 	return 0;
 }

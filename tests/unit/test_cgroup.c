@@ -202,6 +202,26 @@ static void test_real(void)
 	cstate_release(&state);
 }
 
+/* What a state says may be anybody's text. */
+static void test_forged(struct cstate *state, const char *dir)
+{
+	struct gkeyval value = {.key = "memory.max", .value = "1"};
+	char path[64], text[8] = "";
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/memory.max", dir);
+	f = fopen(path, "w+");
+	fputs("mine", f);
+	fflush(f);
+	err = (struct err)ERR_INIT;
+	eq_int(cgroup_update(state, &value, 1, &err), -EINVAL, "nor is a file in it written");
+	has_str(err.msg, "is no cgroup");
+	rewind(f);
+	ok(fgets(text, sizeof(text), f) && !strcmp(text, "mine"), "it is as it was");
+	fclose(f);
+	unlink(path);
+}
+
 static void test_refused(void)
 {
 	char *plain = strdup("/tmp/test_cgroup_plain");
@@ -224,6 +244,7 @@ static void test_refused(void)
 	cgroup_release(&cg);
 	mkdir(plain, 0700);
 	eq_int(cgroup_remove(&state, &err), -EINVAL, "a directory that is no cgroup");
+	test_forged(&state, plain);
 	ok(rmdir(plain) == 0, "is not removed");
 	free(plain);
 }
