@@ -1,0 +1,160 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash disable=SC2016,SC2119,SC2154,SC2174
+# The control plane against who should not be let in, and against what it should not believe: peers of the control
+# socket, state directories, state files, ids, cgroup paths. tests/unit/test_control.c has the socket's server alone.
+bats_require_minimum_version 1.5.0
+load common
+
+# forge FILTER [JQ OPTION…]: a state.json that says what a real one would, and then what FILTER makes of it.
+forge() {
+	local filter=$1
+	shift
+	mkdir -p -m 0700 "$root" "$root/$id"
+	rm -rf "${root:?}/$id/state.json"
+	jq -n "{version: 1, ociVersion: \"1.0.2\", id: \$id, pid: 0, pidStartTicks: 0, bundle: \"/b\", rootfs: \"/b/r\",
+		created: \"2026-01-02T03:04:05Z\", owner: 0, memoryBytes: 0, cgroups: []} | $filter" --arg id "$id" "$@" >"$root/$id/state.json"
+}
+
+ticks() { sed 's/.*) //' "/proc/$1/stat" | cut -d" " -f20; }
+
+# victim: somebody's process, in $victim.
+victim() {
+	sleep 1000 >/dev/null 2>&1 3>&- &
+	victim=$!
+	# it has to be what it will be: its name, its arguments
+	until_true 60 grep -qa sleep "/proc/$victim/cmdline"
+}
+
+# harmless [COMMAND…]: whatever the state file says, every command ends, and ends nothing but itself; and the
+# container of the id can be deleted. Default: every command that would ask a VMM, or end one.
+harmless() {
+	local command
+	(($#)) || set -- "state $id" "kill $id" "kill $id KILL" "start $id" "pause $id" "ps $id" "exec $id true" "update --pids-limit 5 $id"
+	for command in "$@"; do
+		# shellcheck disable=SC2086
+		run timeout 60 "$CORACLE_BIN" --root "$root" $command </dev/null
+		echo "$command: $status $output"
+		((status != 124 && status < 128 || status == 255))
+		[[ $command == "state "* || $command == "ps "* || $command == *KILL || $status != 0 ]]
+	done
+	run timeout 60 "$CORACLE_BIN" --root "$root" list
+	((status == 0))
+	run timeout 60 "$CORACLE_BIN" --root "$root" delete --force "$id"
+	echo "delete: $status $output"
+	((status == 0))
+	[[ ! -e $root/$id ]]
+	[[ ! ${victim-} ]] || kill -0 "$victim"
+}
+
+@test "the state root: made for its owner only, and refused when others may write to it, also in /tmp" {
+	new_bundle true
+	mkdir "$bundle/rootfs"
+	edit '.root.path = "rootfs" | .annotations["coracle.vm.kernel"] = "/nowhere"'
+	(umask 0 && ! coracle create --bundle "$bundle" "$id")
+	[[ $(stat -c "%a %u" "$root") == "700 0" ]]
+	for change in "chmod 1777" "chmod 0770" "chmod 0702" "chown 65534"; do
+		rm -rf "$root"
+		mkdir -m 0700 "$root"
+		$change "$root"
+		for command in "create --bundle $bundle" state "delete --force"; do
+			# shellcheck disable=SC2086
+			run coracle $command "$id"
+			echo "$change, $command: $status $output"
+			((status == 1))
+			[[ $output == *"the state directory '$root' "@("is writable by others"|"belongs to uid 65534")* ]]
+		done
+		[[ ! $(ls -A "$root") ]]
+	done
+}
+
+@test "state.json names another's process: nothing but the container's own VMM is ever ended" {
+	victim
+	forge '.pid = ($pid | tonumber)' --arg pid "$victim" # its pid, without its start
+	harmless "kill $id KILL"
+	forge '.pid = ($pid | tonumber) | .pidStartTicks = ($ticks | tonumber)' --arg pid "$victim" --arg ticks "$(ticks "$victim")"
+	harmless
+	forge '.pid = 1 | .pidStartTicks = ($ticks | tonumber)' --arg ticks "$(ticks 1)"
+	harmless "kill $id KILL"
+	kill "$victim"
+	wait "$victim" || true
+}
+
+@test "state.json with wrong types, wild ids and paths, of absurd size: an error, and delete --force still works" {
+	victim
+	dir=$BATS_TEST_TMPDIR/precious
+	mkdir -p "$dir/sub"
+	echo mine >"$dir/sub/memory.max"
+	# tests/unit/test_state.c has every field
+	for filter in '.pid = -1' '.id = "../x"' '.id = "other"' '.bundle = "b"' '.cgroups = ["/sys/fs/cgroup/../../../etc"]' \
+		'.cgroups = [range(17) | "/sys/fs/cgroup/x\(.)"]' '.annotations = {a: ("x" * 3000000)}' 'reduce range(200) as $i (.; [.])'; do
+		forge "$filter"
+		echo "$filter"
+		run timeout 60 "$CORACLE_BIN" --root "$root" state "$id"
+		((status == 1 && ${#lines[@]} == 1 && ${#output} < 8192))
+		harmless "kill $id KILL"
+	done
+	# a directory that is no cgroup is not removed, nor anything written in it
+	forge '.cgroups = [$dir]' --arg dir "$dir/sub"
+	run coracle delete --force "$id"
+	fails 1 "unable to remove container's cgroup: '$dir/sub'"
+	[[ $(cat "$dir/sub/memory.max") == mine ]]
+	rm -rf "${root:?}/$id"
+	left_nothing
+	kill "$victim"
+	wait "$victim" || true
+}
+
+@test "state.json is a link out, a fifo, a device, a directory; the directory of an id is a link or a file" {
+	elsewhere=$BATS_TEST_TMPDIR/elsewhere
+	forge .
+	cp -r "$root/$id" "$elsewhere"
+	for kind in "ln -s $elsewhere/state.json" "ln -s /dev/zero" "ln -s /proc/self/environ" mkfifo mkdir "mknod -m 0600"; do
+		forge .
+		rm "$root/$id/state.json"
+		# shellcheck disable=SC2046
+		$kind "$root/$id/state.json" $([[ $kind != mknod* ]] || echo c 1 5)
+		echo "$kind"
+		run timeout 60 "$CORACLE_BIN" --root "$root" state "$id"
+		((status == 1))
+		harmless "kill $id KILL"
+	done
+	[[ -f $elsewhere/state.json ]]
+	ln -s "$elsewhere" "$root/link"
+	jq '.id = "link"' "$elsewhere/state.json" >"$elsewhere/new" && mv "$elsewhere/new" "$elsewhere/state.json"
+	echo >"$root/file"
+	for name in link file; do
+		for command in state start kill "delete --force" "exec link" ps; do
+			# shellcheck disable=SC2086
+			run timeout 60 "$CORACLE_BIN" --root "$root" $command $name
+			((status != 0 && status != 124))
+		done
+		run coracle create --bundle "$bundle" "$name"
+		((status == 1))
+		run -0 --separate-stderr coracle list --quiet
+		[[ $output != *"$name"* ]]
+	done
+	[[ -f $elsewhere/state.json && -L $root/link && -f $root/file ]]
+	rm "$root/link" "$root/file"
+}
+
+@test "ids that would lead elsewhere are refused by every command, before anything is made or removed" {
+	mkdir -m 0700 "$root"
+	mkdir -p "$BATS_TEST_TMPDIR/precious"
+	new_bundle true
+	edit '.linux.cgroupsPath = "/.."' # found out once the id's directory is made
+	# tests/bats/010-cli.bats and tests/unit/test_state.c have more of them
+	for bad in .. ../precious "$(printf 'x%.0s' {1..1025})" $'x\e[31m'; do
+		for command in "create --bundle $bundle" "run --bundle $bundle" state start kill delete "delete --force" exec pause resume ps events "update --pids-limit 5"; do
+			# shellcheck disable=SC2046,SC2086
+			run timeout 60 "$CORACLE_BIN" --root "$root" $command "$bad" $([[ $command != exec ]] || echo true) </dev/null
+			echo "$command $bad: $status $output"
+			[[ $status == @(1|255) && $output == *"invalid container ID format"* ]]
+		done
+		[[ -d $BATS_TEST_TMPDIR/precious && ! $(ls -A "$root") ]]
+	done
+	# the longest that may be
+	run coracle create --bundle "$bundle" "$(printf 'x%.0s' {1..255})"
+	fails 1 "is the root cgroup"
+	left_nothing
+}
