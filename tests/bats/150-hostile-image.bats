@@ -83,7 +83,7 @@ refused() {
 	refused "config.json: not a regular file"
 	rm "$bundle/config.json"
 	mknod "$bundle/config.json" c 1 5
-	refused "config.json: not a regular file"
+	refused "config.json: " # not a regular file; where the mount is nodev, permission denied
 	rm "$bundle/config.json"
 	(cd "$bundle" && perl -MSocket -e 'socket(S, AF_UNIX, SOCK_STREAM, 0) && bind(S, pack_sockaddr_un("config.json")) or die $!')
 	refused "config.json: cannot open"
