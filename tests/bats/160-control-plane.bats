@@ -6,6 +6,41 @@
 bats_require_minimum_version 1.5.0
 load common
 
+control() { "${BATS_TEST_FILENAME%/*}/control.py" "$@"; }
+
+# box COMMAND…: a container of a state root that others could look into, in the background: created.
+box() {
+	root=$(mktemp -d /tmp/open.XXXXXX) # bats' own directories are closed to others
+	new_bundle "$@"
+	coracle create --bundle "$bundle" --pid-file "$BATS_TEST_TMPDIR/pid" "$id" </dev/null >"$BATS_TEST_TMPDIR/out" 2>&1
+	vmm=$(cat "$BATS_TEST_TMPDIR/pid")
+	sock=$root/$id/control.sock
+}
+
+unbox() {
+	run -0 coracle delete --force "$id"
+	left_nothing
+	rmdir "$root"
+}
+
+# fds: how many descriptors the VMM has.
+fds() { find "/proc/$vmm/fd" -mindepth 1 | wc -l; }
+
+# hold STEP…: a client that does these steps and stays, its pid in $holder, until release.
+hold() {
+	mkfifo "$BATS_TEST_TMPDIR/hold"
+	control "$sock" "$@" hold <"$BATS_TEST_TMPDIR/hold" >"$BATS_TEST_TMPDIR/held" 2>&1 3>&- &
+	holder=$!
+	exec 5>"$BATS_TEST_TMPDIR/hold"
+	until_true 120 grep -qx holding "$BATS_TEST_TMPDIR/held"
+}
+
+release() {
+	exec 5>&-
+	wait "$holder"
+	rm "$BATS_TEST_TMPDIR/hold"
+}
+
 # forge FILTER [JQ OPTION…]: a state.json that says what a real one would, and then what FILTER makes of it.
 forge() {
 	local filter=$1
@@ -68,6 +103,79 @@ harmless() {
 	done
 }
 
+@test "the control socket serves root, and nobody else, however open the way to it is" {
+	need_kvm
+	box sleep 1000
+	[[ $(stat -c %a "$root/$id") == 700 ]]
+	coracle start "$id"
+	chmod 0755 "$root" "$root/$id"
+	chmod 0777 "$sock"
+	run -0 control "$sock" ask:type=1 # the same client, as root: it is answered
+	[[ ${lines[0]} == "0 " ]]
+	# STATE, START, SIGNAL 9, KEEP, EXEC, PAUSE, EVENTS
+	run control --uid 65534 "$sock" ask:type=1 ask:type=2 ask:type=3,arg=9 ask:type=5 ask:type=6,memfd=1,fds=4 ask:type=8 ask:type=11
+	echo "$output"
+	((status == 0 && ${#lines[@]} == 7))
+	for line in "${lines[@]}"; do [[ $line == closed ]]; done
+	[[ $(status_of "$id") == running ]]
+	chmod 0700 "$root/$id"
+	run control --uid 65534 "$sock" ask:type=1
+	[[ $output == "refused 13" ]]
+	unbox
+}
+
+@test "a request that is malformed, or not for this phase, is refused; its descriptors are closed" {
+	need_kvm
+	box sleep 1000
+	before=$(fds)
+	# too short, too long; of another version; types there are not; a flag that is none of the type's
+	run -0 control "$sock" ask:len=1 ask:len=15 ask:len=17 ask:len=4096 ask:version=2 ask:version=0 \
+		ask:type=0 ask:type=12 ask:type=0xffffffff ask:flags=1 ask:type=2,flags=2 ask:type=3,arg=9,flags=4
+	echo "$output"
+	((${#lines[@]} == 12))
+	for line in "${lines[@]}"; do [[ $line == "71 "* ]]; done # EPROTO
+	# descriptors where none belong, or one too many; none where some must be; a memfd that is not sealed
+	run -0 control "$sock" ask:type=1,fds=1 ask:type=2,fds=1 ask:type=3,arg=9,fds=4 ask:type=10,fds=2 ask:type=6,fds=5 ask:type=6,fds=200 \
+		ask:type=6 ask:type=6,fds=4 ask:type=6,fds=4,memfd=1 ask:type=6,arg=0xffff,fds=4
+	echo "$output"
+	((${#lines[@]} == 10))
+	for line in "${lines[@]}"; do [[ $line == @(71|24|22)" "* ]]; done # EPROTO, EMFILE, EINVAL
+	[[ $(status_of "$id") == created ]]
+	# SIGNAL: none of that number; ASK: no such question; RESUME: not paused; RESIZE: no terminal
+	run -0 control "$sock" ask:type=3,arg=65 ask:type=3,arg=0xffffffff ask:type=10,arg=77 ask:type=9 ask:type=7
+	echo "$output"
+	for line in "${lines[@]}"; do [[ $line != "0 "* && $line != closed ]]; done
+	run -0 control "$sock" ask:type=2 ask:type=2 ask:type=2 # START, and START again
+	echo "$output"
+	[[ ${lines[0]} == "0 " && ${lines[1]} == *"cannot start an already running container" && ${lines[2]} == "${lines[1]}" ]]
+	until_true 60 eval '(($(fds) <= before))'
+	[[ $(status_of "$id") == running ]]
+	run -0 coracle exec "$id" echo alive
+	[[ $output == alive ]]
+	unbox
+}
+
+@test "clients that say nothing, say half, or come by the hundred: the commands are served all the same" {
+	need_kvm
+	box sleep 1000
+	coracle start "$id"
+	before=$(fds)
+	hold silent:300 half:100
+	[[ $(timeout 60 "$CORACLE_BIN" --root "$root" state "$id" | jq -r .status) == running ]]
+	run -0 timeout 60 "$CORACLE_BIN" --root "$root" exec "$id" echo served
+	[[ $output == served ]]
+	(($(fds) <= before + 300)) # it keeps some, not all who come
+	release
+	until_true 60 eval '(($(fds) <= before))'
+	hold silent:1
+	kill -STOP "$holder" # one that is asleep for good
+	timeout 60 "$CORACLE_BIN" --root "$root" kill "$id" KILL
+	until_true 60 eval '[[ ! -e /proc/$vmm || $(status_of "$id") == stopped ]]'
+	kill -CONT "$holder"
+	release
+	unbox
+}
+
 @test "state.json names another's process: nothing but the container's own VMM is ever ended" {
 	victim
 	forge '.pid = ($pid | tonumber)' --arg pid "$victim" # its pid, without its start
@@ -78,6 +186,18 @@ harmless() {
 	harmless "kill $id KILL"
 	kill "$victim"
 	wait "$victim" || true
+}
+
+@test "state.json of another container: its VMM is not this one's" {
+	need_kvm
+	box sleep 1000
+	mkdir -m 0700 "$root/other"
+	jq '.id = "other"' "$root/$id/state.json" >"$root/other/state.json"
+	run timeout 60 "$CORACLE_BIN" --root "$root" delete --force other
+	echo "$status $output"
+	[[ $(status_of "$id") == created && -d $root/$id && ! -e $root/other ]]
+	coracle start "$id"
+	unbox
 }
 
 @test "state.json with wrong types, wild ids and paths, of absurd size: an error, and delete --force still works" {
@@ -157,4 +277,24 @@ harmless() {
 	run coracle create --bundle "$bundle" "$(printf 'x%.0s' {1..255})"
 	fails 1 "is the root cgroup"
 	left_nothing
+}
+
+@test "linux.cgroupsPath with .. stays in the hierarchy" {
+	need_kvm
+	[[ $(stat -fc %T /sys/fs/cgroup) == cgroup2fs ]] || skip "no cgroup v2"
+	find /sys/fs/cgroup -type d | sort >"$BATS_TEST_TMPDIR/before"
+	for path in /../../../../../etc/climb ../../../../../../etc/climb a/../../../../../../../etc/climb /./x/..//../../etc/climb/.; do
+		new_bundle true
+		# the hook sees the group, and ends create
+		edit '.linux.cgroupsPath = $p | .hooks.prestart = [{path: "/bin/sh", args: ["sh", "-c", "cat /proc/$(jq .pid)/cgroup >$0; exit 1", $log], env: [$env]}]' \
+			--arg p "$path" --arg log "$BATS_TEST_TMPDIR/where" --arg env "PATH=$PATH"
+		rm -f "$BATS_TEST_TMPDIR/where"
+		run coracle create --bundle "$bundle" "$id"
+		fails 1 "hook #0"
+		cat "$BATS_TEST_TMPDIR/where"
+		[[ $(cat "$BATS_TEST_TMPDIR/where") == 0::/*etc/climb && $(cat "$BATS_TEST_TMPDIR/where") != *..* ]]
+		[[ ! -e /etc/climb ]]
+		left_nothing
+	done
+	find /sys/fs/cgroup -type d | sort | diff "$BATS_TEST_TMPDIR/before" -
 }
