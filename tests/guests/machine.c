@@ -12,6 +12,7 @@
 #define PDPT       0xa000ull /* the VMM's page tables map the first GiB */
 #define DEVICES_PD 0xc000ull
 #define AP_PAGE    0x8000ull
+#define SVR        0xfee000f0ull /* spurious interrupt vector, and whether the local APIC is on */
 #define ICR_LOW    0xfee00300ull
 #define ICR_HIGH   0xfee00310ull
 #define SECOND_LOOKS \
@@ -234,6 +235,8 @@ bool guest_second(void (*fn)(void *arg), void *arg)
 	second_fn = fn;
 	second_arg = arg;
 	memcpy((void *)AP_PAGE, ap_begin, (size_t)(ap_end - ap_begin));
+	/* KVM looks who has which APIC id when an APIC is switched on, and knows of no other processor before. */
+	guest_store(SVR, 4, 0x1ff);
 	send_ipi(0x4500); /* INIT, assert */
 	send_ipi(0x4600 | (uint32_t)(AP_PAGE >> 12));
 	for (unsigned i = 0; i < SECOND_LOOKS && !second_runs; i++)
