@@ -99,20 +99,23 @@ static void serve(uint64_t init_ns)
 	log_msg("the host has closed the control channel");
 }
 
+static int not_a_command(void)
+{
+	fprintf(stderr, "coracle-init is the first process of a Coracle guest, not a command\n");
+	return 2;
+}
+
 int main(void)
 {
 	uint64_t init_ns = boot_ns();
 
-	if (getpid() != 1) {
-		fprintf(stderr,
-			"coracle-init is the first process of a Coracle guest, not a command\n");
-		return 2;
-	}
+	if (getpid() != 1)
+		return not_a_command();
 	guest_fill_stdio();
 	serve(init_ns);
 	/* Nobody is there to talk to: end the VM. A machine without ACPI cannot power off, so
 	 * reset. */
 	reboot(RB_AUTOBOOT);
-	for (;;)
-		pause();
+	/* The first process of a container, whose image named it by /proc/self/exe. */
+	return not_a_command();
 }

@@ -61,7 +61,7 @@ programs() { sha256sum "$CORACLE_BIN" "${CORACLE_BIN%/bin/*}"/libexec/coracle/*;
 
 # refused TEXT: create refuses the bundle so before there is a VM, in time, and leaves nothing.
 refused() {
-	run timeout 60 "$CORACLE_BIN" --root "$root" create --bundle "$bundle" "$id" </dev/null
+	run timeout -s KILL 60 "$CORACLE_BIN" --root "$root" create --bundle "$bundle" "$id" </dev/null
 	fails 1 "$1"
 	left_nothing
 }
@@ -73,9 +73,9 @@ refused() {
 	printf '#!/proc/self/exe\n' >"$rootfs/entry"
 	chmod 755 "$rootfs/entry"
 	ln -s /proc/self/exe "$rootfs/link"
-	run timeout 200 "$CORACLE_BIN" --root "$root" run --bundle "$bundle" "$id" </dev/null
+	run timeout -s KILL 200 "$CORACLE_BIN" --root "$root" run --bundle "$bundle" "$id" </dev/null
 	echo "$status $output"
-	((status != 0 && status != 124))
+	((status != 0 && status != 137))
 	left_nothing
 	# Whoever enters shows its program in /proc/PID/exe until it executes the container's: it is opened, and written
 	# to once it is no longer executed. What it can be is the guest's init.
@@ -94,9 +94,9 @@ refused() {
 	coracle start "$id"
 	until_true 120 grep -q ready "$BATS_TEST_TMPDIR/out"
 	for target in /entry /link /entry /link; do
-		run timeout 200 "$CORACLE_BIN" --root "$root" exec "$id" "$target" </dev/null
+		run timeout -s KILL 200 "$CORACLE_BIN" --root "$root" exec "$id" "$target" </dev/null
 		echo "$target: $status $output"
-		((status != 0 && status != 124))
+		((status != 0 && status != 137))
 	done
 	run -0 coracle exec "$id" echo works
 	[[ $output == works ]]
@@ -243,7 +243,7 @@ refused() {
 	[[ $(coracle exec "$id" cat /tmp/fds) == $'0\n1\n2\n3' ]] # 3 is ls's own
 	exec 7</ 8</
 	for n in {3..20}; do
-		run timeout 100 "$CORACLE_BIN" --root "$root" exec --cwd "/proc/self/fd/$n" "$id" sh -c 'echo escaped; ls' </dev/null
+		run timeout -s KILL 100 "$CORACLE_BIN" --root "$root" exec --cwd "/proc/self/fd/$n" "$id" sh -c 'echo escaped; ls' </dev/null
 		echo "$n: $status $output"
 		[[ $status != 0 && $output != *escaped* ]]
 	done

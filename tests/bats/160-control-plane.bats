@@ -162,7 +162,7 @@ harmless() {
 	before=$(fds)
 	hold silent:300 half:100
 	[[ $(timeout 60 "$CORACLE_BIN" --root "$root" state "$id" | jq -r .status) == running ]]
-	run -0 timeout 60 "$CORACLE_BIN" --root "$root" exec "$id" echo served
+	run -0 timeout -s KILL 60 "$CORACLE_BIN" --root "$root" exec "$id" echo served
 	[[ $output == served ]]
 	(($(fds) <= before + 300)) # it keeps some, not all who come
 	release
