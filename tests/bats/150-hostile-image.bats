@@ -280,10 +280,10 @@ refused() {
 
 @test "CVE-2025-31133, 2025-52565: /dev/null and /dev/console of the image are links: what is masked stays masked" {
 	need_kvm
-	image sh -c 'wc -c </etc/masked; wc -c </proc/kcore; ls -A /masked-dir | wc -l; echo x >/etc/ro && echo written; cat /etc/secret'
+	image sh -c 'wc -c </etc/masked; wc -c </proc/version; ls -A /masked-dir | wc -l; echo x >/etc/ro && echo written; cat /etc/secret'
 	# an engine that mounts nothing on /dev: then the image's counts
 	edit 'del(.mounts[] | select(.destination | startswith("/dev"))) | .root.readonly = false
-		| .linux.maskedPaths = ["/etc/masked", "/proc/kcore", "/masked-dir"] | .linux.readonlyPaths = ["/etc/ro"]'
+		| .linux.maskedPaths = ["/etc/masked", "/proc/version", "/masked-dir"] | .linux.readonlyPaths = ["/etc/ro"]'
 	rm -rf "${rootfs:?}/dev"
 	mkdir "$rootfs/dev" "$rootfs/masked-dir"
 	touch "$rootfs/masked-dir/file"
