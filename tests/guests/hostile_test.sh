@@ -85,7 +85,10 @@ hostile "$PANIC pages: the guest gives itself away" pages --cmdline self
 hostile "$PANIC requests: " requests
 check "requests: leave nothing in the share" $(($(find "$work" -mindepth 2 | wc -l) != 0))
 
+# Two processors that wait for each other by looking.
+CPU_MS=120000
 hostile "$PANIC races: all devices work" races --vcpus 2
+CPU_MS=60000
 
 # The input never ends: what the device sends of it is the guest's credit.
 stdin=/dev/zero
