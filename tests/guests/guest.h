@@ -39,6 +39,9 @@ void guest_relax(void);
 /* A second processor runs fn(arg) for ever; a guest has one at most. False: this KVM does not start it. */
 bool guest_second(void (*fn)(void *arg), void *arg);
 
+/* Called before each access by drv_rd() and drv_wr(), unless NULL. */
+extern void (*guest_step)(void);
+
 /* The window of a device, and its struct drv, opened by drv_open(). */
 uint64_t guest_window(const struct drv *d);
 extern const struct device_row *const guest_rows[]; /* NULL-terminated, as device_rows */

@@ -15,6 +15,7 @@
 #define WINDOW_END (LAYOUT_VIRTIO_BASE + ROWS_MAX * (uint64_t)VMMIO_WINDOW_BYTES)
 
 static struct drv device[ROWS_MAX];
+void (*guest_step)(void);
 
 uint64_t guest_window(const struct drv *d)
 {
@@ -68,11 +69,15 @@ void *drv_ptr(struct drv *d, uint64_t gpa, uint64_t len)
 
 uint32_t drv_rd(struct drv *d, uint32_t reg)
 {
+	if (guest_step)
+		guest_step();
 	return (uint32_t)guest_load(guest_window(d) + reg, 4);
 }
 
 void drv_wr(struct drv *d, uint32_t reg, uint32_t v)
 {
+	if (guest_step)
+		guest_step();
 	guest_store(guest_window(d) + reg, 4, v);
 }
 

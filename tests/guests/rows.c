@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The devices of a VM as a guest sees them, with one valid request each: what tests/device/row_*.c are to the fake
  * driver, without the host's side. */
+#include <linux/errno.h>
 #include <linux/fuse.h>
 #include <linux/virtio_ids.h>
 #include <linux/virtio_vsock.h>
@@ -118,6 +119,8 @@ static bool fs_check(struct drv *d, const struct drv_buf *bufs, unsigned n, uint
 {
 	const struct fuse_out_header *out = drv_ptr(d, bufs[2].gpa, 144);
 
+	if (out->error == -ENOENT)
+		guest_wrong("fs: finds no 'rootfs' in the share: was it made?");
 	return used == 144 && out->len == 144 && !out->error && out->unique == 77;
 }
 
