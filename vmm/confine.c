@@ -20,7 +20,6 @@
 #include "lib/base.h"
 #include "lib/cleanup.h"
 
-#define FDS_MAX  64   /* of a worker when it starts */
 #define FD_TABLE 1024 /* entries, so that the table need not grow while two threads share it */
 
 /* Roots */
@@ -196,10 +195,10 @@ static int grow_table(void)
 
 int confine_fds(const int *keep, unsigned n, struct err *err)
 {
-	int fd[FDS_MAX];
+	int fd[CONFINE_FDS_MAX];
 	unsigned m = 0;
 
-	BUG_ON(n > FDS_MAX);
+	BUG_ON(n > CONFINE_FDS_MAX);
 	for (unsigned i = 0; i < n; i++)
 		if (keep[i] > STDERR_FILENO)
 			fd[m++] = keep[i];

@@ -13,9 +13,7 @@
 #include "vmm/confine.h"
 #include "vmm/virtio/devices.h"
 
-#define OWN_FDS_MAX 48
-
-static int report_fd = -1; /* in every worker's table: what it does wrong is written there */
+static int report_fd = -1; /* in every thread's table: what it does wrong is written there */
 static int empty_ns = -1;
 
 /* Of the process. Its memory is nobody's to read, not even as a core file. */
@@ -43,15 +41,20 @@ static int is_fs(const char *device)
 	return !strcmp(device, vdev_fs.name);
 }
 
-static int own(const char *device, const int *keep, unsigned n, struct err *err)
+static int own_fds(const int *keep, unsigned n, struct err *err)
 {
-	int fd[OWN_FDS_MAX];
+	int fd[CONFINE_FDS_MAX];
 
-	BUG_ON(n + 2 > OWN_FDS_MAX);
+	BUG_ON(n + 2 > CONFINE_FDS_MAX);
 	memcpy(fd, keep, n * sizeof(fd[0]));
 	fd[n] = report_fd;
 	fd[n + 1] = empty_ns;
 	return confine_fds(fd, n + 2, err);
+}
+
+static int own(const char *device, const int *keep, unsigned n, struct err *err)
+{
+	return own_fds(keep, n, err);
 }
 
 static int root(const char *device, const struct vdev_env *env, struct err *err)
@@ -83,10 +86,14 @@ static int close_worker(const char *device, unsigned thread, struct err *err)
 
 const struct worker_jail jail_worker = {own, root, close_worker};
 
-int jail_vcpu(struct err *err)
+int jail_vcpu(const int *keep, unsigned n, struct err *err)
 {
-	int r = confine_root(empty_ns, err);
+	int r = own_fds(keep, n, err);
 
+	if (r < 0)
+		return r;
+	r = confine_root(empty_ns, err);
+	close(empty_ns); /* in the vCPU's table */
 	return r < 0 ? r : jail("vcpu", err);
 }
 

@@ -28,6 +28,10 @@ struct worker_jail {
  * On failure nothing runs. Borrows dev, which must outlive the worker. */
 int worker_start(
 	struct worker **ret_w, struct vdev *dev, const struct worker_jail *jail, struct err *err);
+/* A jailed worker has a table of its own: closes in the caller's what only the worker needs: its ends of the sockets, what
+ * the device works on, what its threads wait for. The queues' and the interrupt's eventfds are the transport's, too. The
+ * worker then ends with the process, not by worker_free(). */
+void worker_leave_fds(struct worker *w);
 /* Asks the threads to end and joins them (tests, orderly teardown). NULL is fine. */
 void worker_free(struct worker *w);
 

@@ -290,6 +290,27 @@ int worker_start(
 	return 0;
 }
 
+static void leave_fd(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+/* By number, which the worker goes on reading. */
+void worker_leave_fds(struct worker *w)
+{
+	const struct vdev_env *env = &w->dev->env;
+
+	leave_fd(env->ctl_fd);
+	leave_fd(env->cmd_fd);
+	for (unsigned i = 0; i < VDEV_FDS_MAX; i++)
+		leave_fd(env->fd[i]);
+	for (unsigned i = 0; i < w->n; i++) {
+		leave_fd(w->thread[i].epoll_fd);
+		leave_fd(w->thread[i].wake_fd);
+	}
+}
+
 void worker_free(struct worker *w)
 {
 	if (!w)
