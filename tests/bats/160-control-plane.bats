@@ -258,6 +258,21 @@ harmless() {
 	rm "$root/link" "$root/file"
 }
 
+@test "a directory below the state root that is no container's: delete --force does not touch it" {
+	mkdir -p -m 0700 "$root" "$root/$id"
+	mkdir "$root/$id/share" "$root/$id/photos"
+	echo mine >"$root/$id/photos/one"
+	for option in --force --force ""; do
+		run coracle delete $option "$id"
+		fails 1 "'$root/$id' is not a container's directory: there is no state.json, but 'photos'"
+	done
+	[[ $(cat "$root/$id/photos/one") == mine && -d $root/$id/share ]]
+	rm -r "$root/$id/photos"
+	# what is left may be of a create that was killed
+	run -0 coracle delete --force "$id"
+	left_nothing
+}
+
 @test "ids that would lead elsewhere are refused by every command, before anything is made or removed" {
 	mkdir -m 0700 "$root"
 	mkdir -p "$BATS_TEST_TMPDIR/precious"
