@@ -71,7 +71,7 @@ harmless() {
 		run timeout 60 "$CORACLE_BIN" --root "$root" $command </dev/null
 		echo "$command: $status $output"
 		((status != 124 && status < 128 || status == 255))
-		[[ $command == "state "* || $command == "ps "* || $command == *KILL || $status != 0 ]]
+		[[ $command == "state "* || $command == "ps "* || $status != 0 ]]
 	done
 	run timeout 60 "$CORACLE_BIN" --root "$root" list
 	((status == 0))
@@ -181,6 +181,8 @@ harmless() {
 	forge '.pid = ($pid | tonumber)' --arg pid "$victim" # its pid, without its start
 	harmless "kill $id KILL"
 	forge '.pid = ($pid | tonumber) | .pidStartTicks = ($ticks | tonumber)' --arg pid "$victim" --arg ticks "$(ticks "$victim")"
+	run coracle kill "$id" KILL
+	fails 1 "container not running: its process is not there, pid $victim of its state is another's"
 	harmless
 	forge '.pid = 1 | .pidStartTicks = ($ticks | tonumber)' --arg ticks "$(ticks 1)"
 	harmless "kill $id KILL"
