@@ -71,7 +71,8 @@ int container_kill(struct container *c, struct err *err);
 /* For a container whose state cannot be read: asks whoever listens on its control socket to end, and waits
  * until nobody does (bounded). */
 void container_end_unknown(const struct container *c);
-/* Removes the directory and all in it, which needs no further descriptor. Closes dir_fd, and with it the lock. */
+/* Removes the directory and all in it, which needs no further descriptor. Closes dir_fd, and with it the lock.
+ * -EINVAL: it has no state and something that no container has; then all in it is as it was. */
 int container_remove(struct container *c, struct err *err);
 
 /* One request to the VMM. timeout_ms < 0: none. The VMM's own refusal becomes err with its text.
