@@ -16,19 +16,24 @@
 static int report_fd = -1; /* in every thread's table: what it does wrong is written there */
 static int empty_ns = -1;
 
-/* Of the process. Its memory is nobody's to read, not even as a core file. */
-static int hide_memory(struct err *err)
+/* Of the process. Its memory is nobody's to read, not even as a core file. What it never uses it may have none of. Not
+ * RLIMIT_NPROC, which counts all that the user has, and not RLIMIT_FSIZE, which is the container's. */
+static int limit_process(struct err *err)
 {
+	static const int unused[] = {RLIMIT_CORE, RLIMIT_MEMLOCK, RLIMIT_MSGQUEUE};
 	const struct rlimit none = {0, 0};
 
-	if (prctl(PR_SET_DUMPABLE, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0)
+	if (prctl(PR_SET_DUMPABLE, 0) < 0)
 		return err_set(err, errno, "cannot keep the VMM from being dumped");
+	for (size_t i = 0; i < ARRAY_SIZE(unused); i++)
+		if (setrlimit(unused[i], &none) < 0)
+			return err_set(err, errno, "cannot set the VMM's limits");
 	return 0;
 }
 
 int jail_init(int log_fd, bool log_json, struct err *err)
 {
-	int r = hide_memory(err);
+	int r = limit_process(err);
 
 	report_fd = log_fd;
 	if (r == 0)

@@ -150,6 +150,9 @@ fds() {
 	edit '.annotations["coracle.vm.vcpus"] = "2"'
 	coracle create --pid-file "$BATS_TEST_TMPDIR/pid" --bundle "$bundle" "$id" </dev/null >/dev/null 2>&1
 	vmm=/proc/$(cat "$BATS_TEST_TMPDIR/pid")
+	for limit in 'core file size' 'locked memory' 'msgqueue size'; do
+		grep -qE "^Max $limit +0 +0 " "$vmm/limits"
+	done
 	seen=''
 	for task in "$vmm"/task/*; do
 		name=$(cat "$task/comm")
