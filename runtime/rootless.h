@@ -49,6 +49,9 @@ int rootless_enter(int signal_fd, char note[ROOTLESS_NOTE_BYTES], bool *ret_warn
  * those of the namespace. Also checks that the process's own ids are in it. */
 int rootless_translate(struct container_spec *spec, struct err *err);
 
+/* Whether rootless_enter() would come through, but for ranges: a child tries. 0, or err says why not. */
+int rootless_probe(struct err *err);
+
 /* What user namespaces are refused for, where the machine's settings say so; else "". */
 const char *rootless_refusal(void);
 
