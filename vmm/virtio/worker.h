@@ -25,6 +25,9 @@ struct worker_jail {
  * On failure nothing runs. Borrows dev, which must outlive the worker. */
 int worker_start(
 	struct worker **ret_w, struct vdev *dev, const struct worker_jail *jail, struct err *err);
+/* Waits until all threads have ended by themselves: the other end of the control socket was closed. Before
+ * worker_free(), if that is called at all. */
+void worker_wait(struct worker *w);
 /* Asks the threads to end and joins them (tests, orderly teardown). NULL is fine. */
 void worker_free(struct worker *w);
 
