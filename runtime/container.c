@@ -21,6 +21,7 @@
 #include "oci/spec.h"
 #include "oci/update.h"
 #include "runtime/rootless.h"
+#include "runtime/workers.h"
 
 #define KILL_WAIT_MS 10000
 #define LOCK_WAIT_MS 30000
@@ -391,15 +392,17 @@ static int open_vmm(const struct container *c, int *ret_pidfd, struct err *err)
 	return 0;
 }
 
+/* pidfd -1: it is gone already. */
 static int wait_gone(const struct container *c, int pidfd, struct err *err)
 {
 	struct pollfd pfd = {.fd = pidfd, .events = POLLIN};
-	int n;
+	int n = 1;
 
-	do {
-		n = poll(&pfd, 1, KILL_WAIT_MS);
-	} while (n < 0 && errno == EINTR);
-	return n > 0 ? 0 : err_plain(err, ETIMEDOUT, "pid %d does not end", c->state.pid);
+	while (pidfd >= 0 && (n = poll(&pfd, 1, KILL_WAIT_MS)) < 0 && errno == EINTR)
+		;
+	if (n <= 0)
+		return err_plain(err, ETIMEDOUT, "pid %d does not end", c->state.pid);
+	return c->has_state ? workers_wait_gone(c->state.pid, c->id, KILL_WAIT_MS, err) : 0;
 }
 
 int container_wait_gone(const struct container *c, struct err *err)
@@ -407,7 +410,7 @@ int container_wait_gone(const struct container *c, struct err *err)
 	autofd int pidfd = -1;
 	int r = open_vmm(c, &pidfd, err);
 
-	return r < 0 || pidfd < 0 ? r : wait_gone(c, pidfd, err);
+	return r < 0 ? r : wait_gone(c, pidfd, err);
 }
 
 int container_kill(struct container *c, struct err *err)
@@ -415,9 +418,10 @@ int container_kill(struct container *c, struct err *err)
 	autofd int pidfd = -1;
 	int r = open_vmm(c, &pidfd, err);
 
-	if (r < 0 || pidfd < 0)
+	if (r < 0)
 		return r;
-	if (syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
+	if (pidfd >= 0 && syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) < 0 &&
+		errno != ESRCH)
 		return err_set(err, errno, "cannot kill pid %d", c->state.pid);
 	return wait_gone(c, pidfd, err);
 }

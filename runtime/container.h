@@ -65,8 +65,8 @@ const char *container_status_name(enum container_status s);
 
 /* Writes c->state. */
 int container_save(struct container *c, struct err *err);
-/* Waits until a VMM that has ended is gone with all its threads (bounded): while one ends, the process is a zombie
- * already (cstate_pid_alive()), and still in its cgroup. */
+/* Waits until a VMM that has ended is gone with all its threads and workers (bounded): while one ends, the process is
+ * a zombie already (cstate_pid_alive()), and still in its cgroup. */
 int container_wait_gone(const struct container *c, struct err *err);
 /* Kills the VMM if it lives and waits likewise. */
 int container_kill(struct container *c, struct err *err);

@@ -6,7 +6,7 @@
  *
  *	run_vmm --vmm V --kernel K --init I --share DIR [--memory MIB] [--vcpus N] [--timeout MS]
  *		[--debug] [--log FILE] [--cmdline WORDS] [--timeline] [--kill SIGNAL[@created]]
- *		[--uid N] [--measure] -- CMD [ARG...]
+ *		[--uid N] [--measure] [--isolation thread|process] -- CMD [ARG...]
  *
  * DIR holds rootfs/. Exit status: the VMM's. What the VMM reported is told on standard error, line
  * by line: "ready", "failed: TEXT", "ended N: TEXT", "guest log: ...". With --measure, "vmm pid N" at first and
@@ -42,7 +42,7 @@
 struct options {
 	const char *vmm, *kernel, *init, *share, *log, *cmdline, *kill;
 	unsigned memory_mib, vcpus, timeout_ms, uid;
-	bool debug, timeline, measure;
+	bool debug, timeline, measure, process;
 	char **args;
 	unsigned n_args;
 };
@@ -352,7 +352,7 @@ static void parse(int argc, char **argv, struct options *o)
 		{"vcpus", 1, NULL, 'c'}, {"timeout", 1, NULL, 't'}, {"debug", 0, NULL, 'd'},
 		{"log", 1, NULL, 'l'}, {"cmdline", 1, NULL, 'a'}, {"timeline", 0, NULL, 'T'},
 		{"kill", 1, NULL, 'K'}, {"uid", 1, NULL, 'u'}, {"measure", 0, NULL, 'M'},
-		{NULL, 0, NULL, 0}};
+		{"isolation", 1, NULL, 'I'}, {NULL, 0, NULL, 0}};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "+", longopts, NULL)) != -1)
@@ -370,6 +370,7 @@ static void parse(int argc, char **argv, struct options *o)
 		case 'T': o->timeline = true; break;
 		case 'K': o->kill = optarg; break;
 		case 'M': o->measure = true; break;
+		case 'I': o->process = !strcmp(optarg, "process"); break;
 		case 'u': o->uid = (unsigned)atoi(optarg); break;
 		default: die("see the head of run_vmm.c");
 		}
@@ -391,7 +392,7 @@ int main(int argc, char **argv)
 	cfg.magic = VM_CONFIG_MAGIC;
 	cfg.version = VM_CONFIG_VERSION;
 	cfg.size = sizeof(cfg);
-	cfg.flags = o.debug ? VM_FLAG_DEBUG : 0;
+	cfg.flags = (o.debug ? VM_FLAG_DEBUG : 0) | (o.process ? VM_FLAG_PROCESS : 0);
 	cfg.vcpus = o.vcpus;
 	cfg.memory_bytes = (uint64_t)o.memory_mib << 20;
 	cfg.boot_timeout_ms = o.timeout_ms;

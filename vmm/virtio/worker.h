@@ -32,6 +32,9 @@ int worker_start(
  * the device works on, what its threads wait for. The queues' and the interrupt's eventfds are the transport's, too. The
  * worker then ends with the process, not by worker_free(). */
 void worker_leave_fds(struct worker *w);
+/* Waits until all threads have ended by themselves: the other end of the control socket was closed. Before
+ * worker_free(), if that is called at all. */
+void worker_wait(struct worker *w);
 /* Asks the threads to end and joins them (tests, orderly teardown). NULL is fine. */
 void worker_free(struct worker *w);
 

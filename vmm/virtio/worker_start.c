@@ -134,7 +134,8 @@ static void wait_for_others(struct worker *w)
 	pthread_mutex_unlock(&w->lock);
 }
 
-/* What was opened in the worker is closed there. */
+/* What was opened in the worker is closed there. Whoever has left waits: a process that ends with its worker ends at
+ * once, and not thread by thread. */
 static void leave(struct worker_thread *t)
 {
 	struct worker *w = t->w;
@@ -143,11 +144,14 @@ static void leave(struct worker_thread *t)
 		wait_for_others(w);
 	if (w->dev->ops->leave)
 		w->dev->ops->leave(w->dev, t->index);
-	if (t->index == 0)
-		return;
 	pthread_mutex_lock(&w->lock);
-	w->gone++;
+	if (t->index == 0)
+		w->over = true;
+	else
+		w->gone++;
 	pthread_cond_broadcast(&w->changed);
+	while (!w->freed)
+		pthread_cond_wait(&w->changed, &w->lock);
 	pthread_mutex_unlock(&w->lock);
 }
 
@@ -311,12 +315,21 @@ void worker_leave_fds(struct worker *w)
 	}
 }
 
+void worker_wait(struct worker *w)
+{
+	pthread_mutex_lock(&w->lock);
+	while (!w->over)
+		pthread_cond_wait(&w->changed, &w->lock);
+	pthread_mutex_unlock(&w->lock);
+}
+
 void worker_free(struct worker *w)
 {
 	if (!w)
 		return;
 	pthread_mutex_lock(&w->lock);
 	atomic_store(&w->stop, true);
+	w->freed = true;
 	pthread_cond_broadcast(&w->changed);
 	pthread_mutex_unlock(&w->lock);
 	for (unsigned i = 0; i < w->n; i++)
