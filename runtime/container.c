@@ -20,6 +20,8 @@
 #include "lib/timeline.h"
 #include "oci/spec.h"
 #include "oci/update.h"
+#include "runtime/rootless.h"
+#include "runtime/workers.h"
 
 #define KILL_WAIT_MS 10000
 #define LOCK_WAIT_MS 30000
@@ -32,25 +34,27 @@
 
 #define PASSES_MAX 16 /* over a state directory in which things appear */
 
-static const char *tmp_root(void)
-{
-	static char path[32];
-
-	snprintf(path, sizeof(path), "/tmp/coracle-%u", geteuid());
-	return path;
-}
-
 const char *container_default_root(void)
 {
 	static char path[PATH_MAX];
 	const char *run = getenv("XDG_RUNTIME_DIR");
+	bool is_root = geteuid() == 0;
+	int w;
 
-	if (geteuid() == 0)
+	if (is_root && !rootless_in_userns())
 		return "/run/coracle";
 	if (!run || *run != '/')
-		return tmp_root();
-	snprintf(path, sizeof(path), "%s/coracle", run);
-	return path;
+		return is_root ? "/run/coracle" : NULL;
+	w = snprintf(path, sizeof(path), "%s/coracle", run);
+	return (size_t)w < sizeof(path) ? path : NULL;
+}
+
+int container_check_root(const char *root, struct err *err)
+{
+	return root ? 0
+		    : err_plain(err, EINVAL,
+			      "XDG_RUNTIME_DIR is not set: an ordinary user's containers are kept "
+			      "below it (--root DIR names another place)");
 }
 
 /* The root may be several levels deep and is made as mkdir -p would, each level 0700 unless there.
@@ -74,26 +78,22 @@ static int make_root(const char *root, struct err *err)
 	return 0;
 }
 
-/* A root that another user can write to would let them swap state under us. In /tmp anybody may
- * have been there first: there it has to be ours alone, and no link. */
+/* A root that another user can write to would let them swap state under us. */
 static int open_root(const char *root, struct err *err)
 {
-	bool in_tmp = !strcmp(root, tmp_root());
-	autofd int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (in_tmp ? O_NOFOLLOW : 0));
+	autofd int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct stat st;
 
 	if (fd < 0)
 		return err_set(err, errno, "cannot open the state directory '%s'", root);
 	if (fstat(fd, &st) < 0)
 		return err_set(err, errno, "cannot look at '%s'", root);
-	if (st.st_uid != geteuid() && (st.st_uid != 0 || in_tmp))
+	if (st.st_uid != geteuid() && st.st_uid != 0)
 		return err_plain(
 			err, EPERM, "the state directory '%s' belongs to uid %u", root, st.st_uid);
 	if (st.st_mode & (S_IWGRP | S_IWOTH))
 		return err_plain(
 			err, EPERM, "the state directory '%s' is writable by others", root);
-	if (in_tmp && (st.st_mode & (S_IRWXG | S_IRWXO)))
-		return err_plain(err, EPERM, "the state directory '%s' is open to others", root);
 	return take_fd(&fd);
 }
 
@@ -160,6 +160,8 @@ int container_new(struct container *c, const char *root, const char *id, struct 
 {
 	int r = cstate_check_id(id, err);
 
+	if (r == 0)
+		r = container_check_root(root, err);
 	if (r < 0)
 		return r;
 	r = make_root(root, err);
@@ -197,6 +199,8 @@ int container_open(
 {
 	int r = cstate_check_id(id, err);
 
+	if (r == 0)
+		r = container_check_root(root, err);
 	if (r < 0)
 		return r;
 	c->root = root;
@@ -388,15 +392,17 @@ static int open_vmm(const struct container *c, int *ret_pidfd, struct err *err)
 	return 0;
 }
 
+/* pidfd -1: it is gone already. */
 static int wait_gone(const struct container *c, int pidfd, struct err *err)
 {
 	struct pollfd pfd = {.fd = pidfd, .events = POLLIN};
-	int n;
+	int n = 1;
 
-	do {
-		n = poll(&pfd, 1, KILL_WAIT_MS);
-	} while (n < 0 && errno == EINTR);
-	return n > 0 ? 0 : err_plain(err, ETIMEDOUT, "pid %d does not end", c->state.pid);
+	while (pidfd >= 0 && (n = poll(&pfd, 1, KILL_WAIT_MS)) < 0 && errno == EINTR)
+		;
+	if (n <= 0)
+		return err_plain(err, ETIMEDOUT, "pid %d does not end", c->state.pid);
+	return c->has_state ? workers_wait_gone(c->state.pid, c->id, KILL_WAIT_MS, err) : 0;
 }
 
 int container_wait_gone(const struct container *c, struct err *err)
@@ -404,7 +410,7 @@ int container_wait_gone(const struct container *c, struct err *err)
 	autofd int pidfd = -1;
 	int r = open_vmm(c, &pidfd, err);
 
-	return r < 0 || pidfd < 0 ? r : wait_gone(c, pidfd, err);
+	return r < 0 ? r : wait_gone(c, pidfd, err);
 }
 
 int container_kill(struct container *c, struct err *err)
@@ -412,9 +418,10 @@ int container_kill(struct container *c, struct err *err)
 	autofd int pidfd = -1;
 	int r = open_vmm(c, &pidfd, err);
 
-	if (r < 0 || pidfd < 0)
+	if (r < 0)
 		return r;
-	if (syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
+	if (pidfd >= 0 && syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) < 0 &&
+		errno != ESRCH)
 		return err_set(err, errno, "cannot kill pid %d", c->state.pid);
 	return wait_gone(c, pidfd, err);
 }

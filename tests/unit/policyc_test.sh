@@ -81,7 +81,7 @@ while read -r file; do
 done < <(grep -ohE '\b[a-z0-9_]+\.[ch]\b' "$top"/seccomp/*.policy | sort -u)
 
 # The table of docs/seccomp.md is this one.
-"$policyc" --table "$top"/seccomp/{main,vcpu,fs,vsock,rng,balloon,console}.policy >"$work/out" 2>&1
+"$policyc" --table "$top"/seccomp/{main,vcpu,fs,vsock,rng,balloon,console,waiter}.policy >"$work/out" 2>&1
 check $? "the table is made"
 [[ $(wc -l <"$work/out") == $((${#kinds[@]} + 2)) ]]
 check $? "of every kind"
