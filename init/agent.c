@@ -66,7 +66,7 @@ static void reap(struct agent *a)
 		if (pid == a->first.p.pid) {
 			first_ended(&a->first, status);
 			a->linger_end = boot_ns() + LINGER_NS;
-		} else if (!execs_ended(pid, status)) {
+		} else if (!execs_ended(pid, status) && !ask_reaped(pid)) {
 			log_step("an orphan has ended: %d", pid);
 		}
 	}
@@ -231,14 +231,16 @@ static void settle(struct agent *a)
 
 static int timeout_ms(const struct agent *a)
 {
-	uint64_t now = boot_ns();
+	uint64_t now = boot_ns(), next = ask_next_ns();
 
 	if (a->more_frames || a->more_dead)
 		return 0;
-	if (!first_done(&a->first) || execs_none())
+	if (first_done(&a->first) && !execs_none())
+		next = MIN(next, a->linger_end);
+	if (next == UINT64_MAX)
 		return -1;
 	/* Past it since settle() looked: again, soon. */
-	return now >= a->linger_end ? 10 : (int)((a->linger_end - now) / 1000000) + 1;
+	return now >= next ? 10 : (int)((next - now) / 1000000) + 1;
 }
 
 static void loop(struct agent *a)

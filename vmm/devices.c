@@ -341,6 +341,35 @@ int devices_start(struct devices *ds, struct vm *vm, const struct devices_fds *f
 	return r;
 }
 
+unsigned devices_bus_fds(const struct devices *ds, int fd[DEVICES_BUS_FDS_MAX])
+{
+	unsigned n = 0;
+
+	fd[n++] = ds->faults.fd;
+	for (unsigned i = 0; i < ds->n; i++) {
+		const struct device *d = &ds->d[i];
+
+		fd[n++] = d->main_ctl_fd;
+		fd[n++] = d->dev.env.irq_fd;
+		for (unsigned q = 0; q < d->dev.n_queues; q++)
+			fd[n++] = d->dev.env.kick_fd[q];
+	}
+	return n;
+}
+
+void devices_leave_fds(struct devices *ds)
+{
+	int fd[DEVICES_BUS_FDS_MAX];
+	unsigned n = devices_bus_fds(ds, fd);
+
+	for (unsigned i = 0; i < n; i++)
+		if (fd[i] != ds->faults.fd) /* the main loop's */
+			close(fd[i]);
+	for (unsigned i = 0; i < ds->n; i++)
+		if (ds->d[i].worker)
+			worker_leave_fds(ds->d[i].worker);
+}
+
 static void release_device(struct device *d)
 {
 	struct vdev_env *env = &d->dev.env;

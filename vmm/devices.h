@@ -50,6 +50,12 @@ const struct vdev_ops *devices_ops(const char *name);
  * thread. After a failure nothing of it runs. */
 int devices_start(struct devices *ds, struct vm *vm, const struct devices_fds *fds,
 	const struct worker_jail *jail, const struct worker_launch *launch, struct err *err);
+/* What the transports use, on the vCPUs' threads. Returns how many, at most DEVICES_BUS_FDS_MAX. */
+#define DEVICES_BUS_FDS_MAX (LAYOUT_DEVICES_MAX * (2 + VDEV_QUEUES_MAX) + 1)
+unsigned devices_bus_fds(const struct devices *ds, int fd[DEVICES_BUS_FDS_MAX]);
+/* Closes in the caller's table, once the vCPUs have theirs, what only they and the workers need, which are jailed and
+ * have theirs, too. All of them go on until the process ends: no devices_release() any more. */
+void devices_leave_fds(struct devices *ds);
 /* Ends the workers and frees everything. Tolerates half-built devices. */
 void devices_release(struct devices *ds);
 

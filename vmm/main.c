@@ -29,7 +29,7 @@
 #include "vmm/vm.h"
 #include "vmm/worker_main.h"
 
-/* Our own are some 70; clients of the control socket; five of each exec'd process. */
+/* Our own are some 70 until the threads have theirs; clients of the control socket; five of each exec'd process. */
 #define FD_TABLE_SIZE 2048
 
 /* Everything there is one of. Static: the stack stays small and nothing is allocated for it. */
@@ -39,6 +39,8 @@ static struct vm vm;
 static struct vcpus vcpus;
 static struct devices devices;
 static struct life life;
+
+_Static_assert(DEVICES_BUS_FDS_MAX <= VCPU_BUS_FDS_MAX, "a vCPU has all devices on its bus");
 
 static const char usage[] =
 	"Usage: coracle-vmm --config-fd N ID\n"
@@ -183,6 +185,22 @@ static void close_sources(void)
 	close_fd(&cfg.fd[VM_FD_SHARE]); /* the fs device has its own */
 }
 
+/* Then each has its own descriptors, and main no longer theirs. */
+static int start_vcpus(int event_fd, int serial_fd, struct err *err)
+{
+	int fds[DEVICES_BUS_FDS_MAX];
+	const struct vcpu_jail jail = {
+		.close = jail_vcpu, .fds = fds, .n_fds = devices_bus_fds(&devices, fds)};
+	int r = vcpus_start(&vcpus, &vm, event_fd, serial_fd, &jail, err);
+
+	if (r < 0)
+		return r;
+	vcpus_leave_fds(&vcpus);
+	devices_leave_fds(&devices);
+	close_fd(&vm.mem.fd); /* the balloon has its own */
+	return 0;
+}
+
 /* Of ourselves, for workers that are processes; before /proc is out of reach. */
 static int open_self(int *ret_fd, struct err *err)
 {
@@ -225,7 +243,7 @@ static int start_all(int null, int exe, struct err *err)
 		return r;
 	close_sources();
 	timeline_mark(&life.tl, TL_DEVICES);
-	r = vcpus_start(&vcpus, &vm, fds.vcpu, dev_fds.log, jail_vcpu, err);
+	r = start_vcpus(fds.vcpu, dev_fds.log, err);
 	return r < 0 ? r : jail_main(err);
 }
 

@@ -195,6 +195,8 @@ static int become_waiter(struct err *err)
 	static const char kind[] = "waiter";
 	int r = jail_worker.own(kind, &cfg.fd[WORKER_FD_CTL], 1, err);
 
+	if (r == 0)
+		r = jail_worker.root(kind, &dev.env, err);
 	return r < 0 ? r : jail_worker.close(kind, 0, err);
 }
 

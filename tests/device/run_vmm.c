@@ -10,8 +10,9 @@
  *
  * DIR holds rootfs/. Exit status: the VMM's. What the VMM reported is told on standard error, line
  * by line: "ready", "failed: TEXT", "ended N: TEXT", "guest log: ...". With --measure, "vmm pid N" at first and
- * at last what the VMM held when it ended: "measured: cpu_ms N rss_kib N fds N log_bytes N" (processor time of
- * all threads, vCPUs included; the most memory ever resident, guest memory included).
+ * at last what the VMM held when it ended: "measured: cpu_ms N rss_kib N fds N threads N log_bytes N" (processor time of
+ * all threads, vCPUs included; the most memory ever resident, guest memory included; descriptors of the thread
+ * that had most, when it ended, of so many threads).
  */
 #include <dirent.h>
 #include <errno.h>
@@ -180,28 +181,42 @@ static struct {
 	bool ended, seen;
 	int status;
 	unsigned long long rss_kib;
-	unsigned fds;
+	unsigned fds, threads;
 	struct rusage ru;
 } vmm;
 
-/* What there is to be heard of it. When it is traced and ends, it stops once more with all it holds, and is looked at
- * then: nothing depends on when that is. */
+/* A thread that is traced stops once more when it ends, with all it holds, and is looked at then: nothing depends on
+ * when that is. Each may have a table of descriptors of its own. */
+static void look_at_end(pid_t tid)
+{
+	unsigned fds = count_fds(tid);
+
+	vmm.threads++;
+	if (fds > vmm.fds)
+		vmm.fds = fds;
+	if (tid != vmm.pid)
+		return;
+	vmm.rss_kib = proc_number(tid, "status", "VmHWM:");
+	vmm.seen = true;
+}
+
+/* What there is to be heard of the VMM and, when it is traced, of its threads. */
 static void look_after(int options)
 {
+	struct rusage ru;
+	pid_t tid;
 	int status;
 
-	while (!vmm.ended && wait4(vmm.pid, &status, __WALL | options, &vmm.ru) == vmm.pid) {
-		if (!WIFSTOPPED(status)) {
+	while (!vmm.ended && (tid = wait4(-1, &status, __WALL | options, &ru)) > 0) {
+		if (WIFSTOPPED(status)) {
+			if (status >> 8 == (SIGTRAP | PTRACE_EVENT_EXIT << 8))
+				look_at_end(tid);
+			ptrace(PTRACE_CONT, tid, NULL, (long)(status >> 16 ? 0 : WSTOPSIG(status)));
+		} else if (tid == vmm.pid) { /* the last of its threads */
 			vmm.ended = true;
 			vmm.status = status;
-			return;
+			vmm.ru = ru;
 		}
-		if (status >> 8 == (SIGTRAP | PTRACE_EVENT_EXIT << 8)) {
-			vmm.rss_kib = proc_number(vmm.pid, "status", "VmHWM:");
-			vmm.fds = count_fds(vmm.pid);
-			vmm.seen = true;
-		}
-		ptrace(PTRACE_CONT, vmm.pid, NULL, (long)(status >> 16 ? 0 : WSTOPSIG(status)));
 	}
 }
 
@@ -236,8 +251,9 @@ static void print_measured(const struct options *o)
 	long long ms = (u->tv_sec + s->tv_sec) * 1000ll + (u->tv_usec + s->tv_usec) / 1000;
 	struct stat st;
 
-	fprintf(stderr, "measured: cpu_ms %lld rss_kib %llu fds %u log_bytes %lld\n", ms,
-		vmm.rss_kib, vmm.fds, o->log && !stat(o->log, &st) ? (long long)st.st_size : 0ll);
+	fprintf(stderr, "measured: cpu_ms %lld rss_kib %llu fds %u threads %u log_bytes %lld\n", ms,
+		vmm.rss_kib, vmm.fds, vmm.threads,
+		o->log && !stat(o->log, &st) ? (long long)st.st_size : 0ll);
 }
 
 static pid_t spawn(const struct options *o, struct vm_config *cfg)
@@ -268,7 +284,8 @@ static pid_t spawn(const struct options *o, struct vm_config *cfg)
 		execl(o->vmm, "coracle-vmm", "--config-fd", number, cfg->id, (char *)NULL);
 		die("cannot execute '%s': %s", o->vmm, strerror(errno));
 	}
-	if (o->measure && ptrace(PTRACE_SEIZE, pid, NULL, PTRACE_O_TRACEEXIT) < 0)
+	if (o->measure &&
+		ptrace(PTRACE_SEIZE, pid, NULL, PTRACE_O_TRACEEXIT | PTRACE_O_TRACECLONE) < 0)
 		die("cannot trace the VMM: %s", strerror(errno));
 	if (o->measure)
 		fprintf(stderr, "vmm pid %d\n", pid);

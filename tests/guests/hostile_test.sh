@@ -49,6 +49,8 @@ bounded() # what
 	below "$1" rss_kib $((RSS_KIB + shadow_kib))
 	below "$1" fds $FDS
 	below "$1" log_bytes $LOG_BYTES
+	# main, six of the workers, a vCPU
+	check "$1: descriptors of $(measured threads) threads" $(($(measured threads) < 8))
 }
 
 # hostile TEXT GUEST [OPTION...]: ends with status 1 and reports TEXT, and is bounded.

@@ -253,7 +253,9 @@ static void use_vcpu(void)
 	need(ioctl(event_fd, KVM_RUN, 0) < 0 && errno == ENOTTY, 30);
 	need(ioctl(event_fd, KVM_KVMCLOCK_CTRL, 0) < 0 && errno == ENOTTY, 29);
 	need(ioctl(event_fd, KVM_GET_REGS, &regs) < 0 && errno == ENOTTY, 31);
-	need(send(pair[0], "x", 1, MSG_NOSIGNAL) == 1 && recv(pair[1], &c, 1, 0) == 1, 32);
+	need(send(pair[0], "x", 1, MSG_DONTWAIT | MSG_NOSIGNAL) == 1 &&
+			recv(pair[1], &c, 1, 0) == 1,
+		32);
 }
 
 static void use_rng(void)

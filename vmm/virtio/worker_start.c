@@ -48,9 +48,25 @@ static int step_own(struct worker_thread *t, struct err *err)
 	return w->jail->own(w->dev->ops->name, keep, n, err);
 }
 
+static int step_open(struct worker_thread *t, struct err *err)
+{
+	const struct vdev_ops *ops = t->w->dev->ops;
+
+	return t->index == 0 && ops->open ? ops->open(t->w->dev, err) : 0;
+}
+
+static int step_root(struct worker_thread *t, struct err *err)
+{
+	const struct worker *w = t->w;
+
+	if (!w->jail || t->index != 0)
+		return 0;
+	return w->jail->root(w->dev->ops->name, &w->dev->env, err);
+}
+
 static void *thread_main(void *arg);
 
-/* Thread 0 creates the others: they share its table. One that cannot be created has nothing to report. */
+/* Thread 0 creates the others: they share its table and its root. One that cannot be created has nothing to report. */
 static int step_others(struct worker_thread *t, struct err *err)
 {
 	struct worker *w = t->w;
@@ -78,6 +94,8 @@ static int step_close(struct worker_thread *t, struct err *err)
 static int (*const start_steps[])(struct worker_thread *t, struct err *err) = {
 	step_name,
 	step_own,
+	step_open,
+	step_root,
 	step_others,
 	step_enter,
 	step_close,
@@ -274,6 +292,27 @@ int worker_start(
 	}
 	*ret_w = w;
 	return 0;
+}
+
+static void leave_fd(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+/* By number, which the worker goes on reading. */
+void worker_leave_fds(struct worker *w)
+{
+	const struct vdev_env *env = &w->dev->env;
+
+	leave_fd(env->ctl_fd);
+	leave_fd(env->cmd_fd);
+	for (unsigned i = 0; i < VDEV_FDS_MAX; i++)
+		leave_fd(env->fd[i]);
+	for (unsigned i = 0; i < w->n; i++) {
+		leave_fd(w->thread[i].epoll_fd);
+		leave_fd(w->thread[i].wake_fd);
+	}
 }
 
 void worker_wait(struct worker *w)
