@@ -152,9 +152,11 @@ stop() {
 	# an exec whose vsock worker does not answer, and then is gone
 	sleeper --isolation process
 	kill -STOP "$(worker vsock)"
+	fds() { find "/proc/$vmm/fd" -mindepth 1 | wc -l; }
+	before=$(fds)
 	coracle exec "$id" true >"$BATS_TEST_TMPDIR/exec" 2>&1 &
 	exec=$!
-	until_true 20 pgrep -x coracle-exec
+	until_true 20 eval '(($(fds) > before))' # the VMM has taken it
 	kill -KILL "$(worker vsock)"
 	ended 255
 	got=0

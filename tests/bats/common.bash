@@ -35,8 +35,13 @@ teardown() {
 	fi
 }
 
-# VMMs, and workers that are processes, which have names of their own: cor-fs and so on.
-vmms_left() { pgrep -a 'coracle-vmm|^cor-'; }
+# Says which VMMs there are, and which workers that are processes, whose names are cor-fs and so on. pgrep's pattern has
+# 15 characters at most.
+vmms_left() {
+	local left
+	left=$(pgrep -a coracle-vmm || true; pgrep -a '^cor-' || true)
+	[[ $left ]] && echo "$left"
+}
 
 coracle() { "$CORACLE_BIN" --root "$root" "$@"; }
 
