@@ -10,11 +10,13 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/base.h"
 #include "lib/cleanup.h"
 #include "runtime/cgroup_files.h"
+#include "runtime/rootless.h"
 #include "runtime/vm_size.h"
 
 #define OPEN_DIR (O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
@@ -141,7 +143,7 @@ static int make_dir(struct cgroup *cg, struct cgroup_dir *d, bool needed, struct
 		d->skipped = true;
 		return 0;
 	}
-	if (no_right(r) && geteuid() != 0 && !cg->asked)
+	if (no_right(r) && rootless_in_userns() && !cg->asked)
 		return err_set(err, -r,
 			"rootless needs no limits + no cgrouppath when no permission is granted "
 			"for "
@@ -164,6 +166,33 @@ static int write_limits(const struct cgroup *cg, const struct resources *res, bo
 	return r < 0 ? err_wrap(err, "unable to apply cgroup configuration") : 0;
 }
 
+/* An ordinary user may make groups that he may not move processes to: that takes the right to write cgroup.procs of
+ * the group above both, too (cgroups(7), "Delegation"). A process that ends at once finds out. */
+static int try_enter(struct cgroup *cg, bool needed, struct err *err)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		int r = cgroup_enter(cg, NULL);
+
+		_exit(r < 0 ? -r : 0);
+	}
+	if (pid < 0)
+		return err_set(err, errno, "cannot fork");
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (WIFEXITED(status) && !WEXITSTATUS(status))
+		return 0;
+	if (needed || cg->asked || !WIFEXITED(status) || !no_right(-WEXITSTATUS(status)))
+		return err_set(err, WIFEXITED(status) ? WEXITSTATUS(status) : EIO,
+			"the cgroup '%s' cannot be entered", cg->dir[0].path);
+	cgroup_undo(cg);
+	for (unsigned i = 0; i < cg->n; i++)
+		cg->dir[i].skipped = true;
+	return 0;
+}
+
 int cgroup_make(
 	struct cgroup *cg, const struct resources *res, uint64_t memory_max, struct err *err)
 {
@@ -171,6 +200,8 @@ int cgroup_make(
 
 	for (unsigned i = 0; i < cg->n && r == 0; i++)
 		r = make_dir(cg, &cg->dir[i], res->n_host > 0, err);
+	if (r == 0 && rootless_in_userns())
+		r = try_enter(cg, res->n_host > 0, err);
 	if (r == 0 && cg->n == 1 && cg->dir[0].skipped)
 		cgroup_release(cg);
 	if (r == 0 && !cg->n && (res->n_host || cg->asked))

@@ -17,37 +17,24 @@
 #include "lib/base.h"
 #include "lib/cleanup.h"
 #include "oci/json.h"
+#include "runtime/check.h"
 #include "runtime/command.h"
 #include "runtime/files.h"
 #include "runtime/probe.h"
 
-#define ROWS_MAX         20
 #define LANDLOCK_VERSION 1u /* LANDLOCK_CREATE_RULESET_VERSION */
 
-struct row {
-	const char *name;
-	bool ok, required;
-	char found[160];
-	const char *advice; /* what to do when it is missing */
-};
-
-struct report {
-	struct row row[ROWS_MAX];
-	unsigned n;
-};
-
-static struct row *add(
-	struct report *rep, const char *name, bool required, bool ok, const char *advice)
+struct check_row *check_add(
+	struct check_report *rep, const char *name, bool required, bool ok, const char *advice)
 {
-	struct row *row = &rep->row[rep->n++];
+	struct check_row *row = &rep->row[rep->n++];
 
-	BUG_ON(rep->n > ROWS_MAX);
-	*row = (struct row){.name = name, .ok = ok, .required = required, .advice = advice};
+	BUG_ON(rep->n > CHECK_ROWS_MAX);
+	*row = (struct check_row){.name = name, .ok = ok, .required = required, .advice = advice};
 	return row;
 }
 
-static void found(struct row *row, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void found(struct row *row, const char *fmt, ...)
+void check_found(struct check_row *row, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -80,66 +67,71 @@ static bool cpu_flag(const char *flag)
 	return have;
 }
 
-static void check_cpu(struct report *rep)
+static void check_cpu(struct check_report *rep)
 {
 	const char *ext = cpu_flag("vmx") ? "VMX" : cpu_flag("svm") ? "SVM" : NULL;
-	struct row *row = add(rep, "virtualization", false, ext != NULL,
+	struct check_row *row = check_add(rep, "virtualization", false, ext != NULL,
 		"enable VT-x or AMD-V in the firmware, or nested virtualization for this VM");
 
 	if (ext)
-		found(row, "%s", ext);
+		check_found(row, "%s", ext);
 	else
-		found(row, "%s",
+		check_found(row, "%s",
 			files_kvm_is_software() ? "neither VMX nor SVM; software KVM (kvm_pvm)"
 						: "neither VMX nor SVM");
 }
 
-static void check_kernel_code(struct report *rep, int kvm)
+static void check_kernel_code(struct check_report *rep, int kvm)
 {
-	struct row *row = add(rep, "guest kernel code", true, false,
+	struct check_row *row = check_add(rep, "guest kernel code", true, false,
 		"use a machine with VMX or SVM; `tools/lab` of the source tree emulates one");
 	struct err err = ERR_INIT;
 	uint64_t per_second;
 
 	if (probe_kernel_code(kvm, &per_second, &err) < 0) {
-		found(row, "%.150s", err.msg);
+		check_found(row, "%.150s", err.msg);
 		return;
 	}
 	row->ok = per_second >= PROBE_NATIVE_MIN;
-	found(row, "%s: %.1f million instructions a second", row->ok ? "native" : "interpreted",
-		(double)per_second / 1e6);
+	check_found(row, "%s: %.1f million instructions a second",
+		row->ok ? "native" : "interpreted", (double)per_second / 1e6);
 }
 
-static void check_kvm(struct report *rep)
+static void check_kvm(struct check_report *rep)
 {
 	autofd int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-	struct row *row = add(rep, "/dev/kvm", true, kvm >= 0,
-		errno == EACCES ? "be root, or join the group that owns /dev/kvm"
-				: "load the module kvm_intel or kvm_amd");
-	const char *missing = NULL;
+	int errnum = errno;
+	struct check_row *row = check_add(rep, "/dev/kvm", true, kvm >= 0,
+		errnum == EACCES
+			? "be root, or join the group that owns /dev/kvm (usermod -aG GROUP USER), "
+			  "and log in anew"
+			: "load the module kvm_intel or kvm_amd");
+	const char *missing = NULL, *group = errnum == EACCES ? files_kvm_group() : "";
 
 	if (kvm < 0) {
-		found(row, "%s", strerror(errno));
+		check_found(row, "%s%s%s", strerror(errnum),
+			*group ? "; it belongs to the group " : "", group);
 		return;
 	}
-	found(row, "API version %d", ioctl(kvm, KVM_GET_API_VERSION, 0));
-	row = add(
+	check_found(row, "API version %d", ioctl(kvm, KVM_GET_API_VERSION, 0));
+	row = check_add(
 		rep, "KVM capabilities", true, probe_kvm_caps(kvm, &missing), "use a newer kernel");
-	found(row, "%s%s", missing ? "lacks " : "all that are needed", missing ? missing : "");
+	check_found(
+		row, "%s%s", missing ? "lacks " : "all that are needed", missing ? missing : "");
 	check_kernel_code(rep, kvm);
 }
 
-static void check_cgroup(struct report *rep)
+static void check_cgroup(struct check_report *rep)
 {
-	struct row *row =
-		add(rep, "cgroup version", false, false, "mount cgroup v2 on /sys/fs/cgroup");
+	struct check_row *row =
+		check_add(rep, "cgroup version", false, false, "mount cgroup v2 on /sys/fs/cgroup");
 	struct statfs s;
 
 	if (statfs("/sys/fs/cgroup", &s) == 0 && s.f_type == CGROUP2_SUPER_MAGIC) {
 		row->ok = true;
-		found(row, "v2");
+		check_found(row, "v2");
 	} else {
-		found(row, "%s",
+		check_found(row, "%s",
 			access("/sys/fs/cgroup/memory", F_OK) == 0 ? "v1" : "none mounted");
 	}
 }
@@ -155,43 +147,45 @@ static bool read_positive(const char *path)
 	return yes;
 }
 
-static void check_user_namespaces(struct report *rep)
+static void check_user_namespaces(struct check_report *rep)
 {
 	const char *knob = "/proc/sys/kernel/unprivileged_userns_clone"; /* Debian's and Ubuntu's */
 	bool any = read_positive("/proc/sys/user/max_user_namespaces");
 	bool all = any && (access(knob, F_OK) < 0 || read_positive(knob));
-	struct row *row = add(rep, "user namespaces", false, any,
+	struct check_row *row = check_add(rep, "user namespaces", false, any,
 		"set the sysctl user.max_user_namespaces above 0");
 
-	found(row, "%s", all ? "for every user" : any ? "for root only" : "none");
+	check_found(row, "%s", all ? "for every user" : any ? "for root only" : "none");
 }
 
-static void check_landlock(struct report *rep)
+static void check_landlock(struct check_report *rep)
 {
 	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_VERSION);
-	struct row *row = add(rep, "Landlock", false, abi > 0, "boot with lsm=landlock,...");
+	struct check_row *row =
+		check_add(rep, "Landlock", false, abi > 0, "boot with lsm=landlock,...");
 
 	if (abi > 0)
-		found(row, "ABI %ld", abi);
+		check_found(row, "ABI %ld", abi);
 	else
-		found(row, "%s", strerror(errno));
+		check_found(row, "%s", strerror(errno));
 }
 
-static void check_host_kernel(struct report *rep)
+static void check_host_kernel(struct check_report *rep)
 {
 	struct utsname u;
 	unsigned major = 0, minor = 0;
-	struct row *row = add(rep, "host kernel", true, false, "Linux 5.12 or newer is needed");
+	struct check_row *row =
+		check_add(rep, "host kernel", true, false, "Linux 5.12 or newer is needed");
 
 	uname(&u);
 	sscanf(u.release, "%u.%u", &major, &minor);
 	row->ok = major > 5 || (major == 5 && minor >= 12);
-	found(row, "%.100s", u.release);
+	check_found(row, "%.100s", u.release);
 }
 
-static void check_guest_kernel(struct report *rep)
+static void check_guest_kernel(struct check_report *rep)
 {
-	struct row *row = add(rep, "guest kernel", true, false,
+	struct check_row *row = check_add(rep, "guest kernel", true, false,
 		"build it with kernel/build, then install it or set CORACLE_KERNEL");
 	struct err err = ERR_INIT;
 	const char *path = "";
@@ -199,35 +193,28 @@ static void check_guest_kernel(struct report *rep)
 	char magic[SELFMAG];
 
 	if (fd < 0)
-		found(row, "%.120s: %s", path, strerror(err.errnum));
+		check_found(row, "%.120s: %s", path, strerror(err.errnum));
 	else if (read(fd, magic, sizeof(magic)) != sizeof(magic) || memcmp(magic, ELFMAG, SELFMAG))
-		found(row, "%.120s: not an ELF file", path);
+		check_found(row, "%.120s: not an ELF file", path);
 	else
-		row->ok = true, found(row, "%.150s", path);
+		row->ok = true, check_found(row, "%.150s", path);
 }
 
-static void check_programs(struct report *rep)
+static void check_programs(struct check_report *rep)
 {
 	static const char *const names[] = {"coracle-vmm", "coracle-init"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		struct err err = ERR_INIT;
 		autofd int fd = files_open(names[i], &err);
-		struct row *row =
-			add(rep, names[i], true, fd >= 0, "install all of coracle's programs");
+		struct check_row *row = check_add(
+			rep, names[i], true, fd >= 0, "install all of coracle's programs");
 
-		found(row, "%.150s", fd >= 0 ? "found" : err.msg);
+		check_found(row, "%.150s", fd >= 0 ? "found" : err.msg);
 	}
 }
 
-static void check_right(struct report *rep)
-{
-	struct row *row = add(rep, "privilege", true, geteuid() == 0, "run as root");
-
-	found(row, "uid %u", geteuid());
-}
-
-static bool can_start(const struct report *rep)
+static bool can_start(const struct check_report *rep)
 {
 	for (unsigned i = 0; i < rep->n; i++)
 		if (rep->row[i].required && !rep->row[i].ok)
@@ -235,10 +222,10 @@ static bool can_start(const struct report *rep)
 	return true;
 }
 
-static void print_text(const struct report *rep)
+static void print_text(const struct check_report *rep)
 {
 	for (unsigned i = 0; i < rep->n; i++) {
-		const struct row *row = &rep->row[i];
+		const struct check_row *row = &rep->row[i];
 
 		printf("%-8s %-18s %s\n",
 			row->ok         ? "ok"
@@ -252,14 +239,14 @@ static void print_text(const struct report *rep)
 		can_start(rep) ? "A container can start here." : "No container can start here.");
 }
 
-static int print_json(const struct report *rep, struct err *err)
+static int print_json(const struct check_report *rep, struct err *err)
 {
 	bool ok = true;
 	struct json_object *o = jnew_object(&ok), *list = jnew_array(&ok);
 	int r;
 
 	for (unsigned i = 0; i < rep->n; i++) {
-		const struct row *row = &rep->row[i];
+		const struct check_row *row = &rep->row[i];
 		struct json_object *e = jnew_object(&ok);
 
 		jput_str(e, "name", row->name, &ok);
@@ -286,16 +273,15 @@ int cmd_check(const struct global *g, int argc, char **argv, struct err *err)
 		"it.",
 		options, ARRAY_SIZE(options)};
 	int first = options_parse(&u, argc, argv, err);
-	struct report rep = {.n = 0};
+	struct check_report rep = {.n = 0};
 	int r = 0;
 
-	(void)g;
 	if (first <= 0)
 		return first;
 	check_kvm(&rep);
 	check_cpu(&rep);
 	check_host_kernel(&rep);
-	check_right(&rep);
+	check_right(&rep, g);
 	check_cgroup(&rep);
 	check_user_namespaces(&rep);
 	check_landlock(&rep);

@@ -103,5 +103,6 @@ int cmd_list(const struct global *g, int argc, char **argv, struct err *err)
 		return first;
 	if (strcmp(format, "table") && strcmp(format, "json"))
 		return err_plain(err, EINVAL, "--format: expected table or json, got '%s'", format);
-	return list_root(g->root, format, quiet, err);
+	return container_check_root(g->root, err) < 0 ? -err->errnum
+						      : list_root(g->root, format, quiet, err);
 }

@@ -16,7 +16,8 @@
 
 /* The global options, in front of the command. */
 struct global {
-	const char *root; /* directory of the state directories */
+	const char
+		*root; /* directory of the state directories; NULL: see container_default_root() */
 	const char *log_path;
 	const char *log_format;
 	bool debug, systemd_cgroup, lenient;

@@ -45,9 +45,11 @@ struct container {
 		.root_fd = -1, .dir_fd = -1 \
 	}
 
-/* /run/coracle for root, else $XDG_RUNTIME_DIR/coracle, else /tmp/coracle-UID, which must be the caller's
- * own, closed to others and no link wherever it is opened. */
+/* /run/coracle for root; for others, and for root of another user namespace, $XDG_RUNTIME_DIR/coracle, which the login
+ * made for them alone. NULL: it is not set, or no absolute path. */
 const char *container_default_root(void);
+/* For who uses a root in another way than by the functions below, which call it: 0, or err says that there is none. */
+int container_check_root(const char *root, struct err *err);
 
 /* Makes the root and the container's directory, locked. -EEXIST when the id is taken. */
 int container_new(struct container *c, const char *root, const char *id, struct err *err);
@@ -63,15 +65,16 @@ const char *container_status_name(enum container_status s);
 
 /* Writes c->state. */
 int container_save(struct container *c, struct err *err);
-/* Waits until a VMM that has ended is gone with all its threads (bounded): while one ends, the process is a zombie
- * already (cstate_pid_alive()), and still in its cgroup. */
+/* Waits until a VMM that has ended is gone with all its threads and workers (bounded): while one ends, the process is
+ * a zombie already (cstate_pid_alive()), and still in its cgroup. */
 int container_wait_gone(const struct container *c, struct err *err);
 /* Kills the VMM if it lives and waits likewise. */
 int container_kill(struct container *c, struct err *err);
 /* For a container whose state cannot be read: asks whoever listens on its control socket to end, and waits
  * until nobody does (bounded). */
 void container_end_unknown(const struct container *c);
-/* Removes the directory and all in it, which needs no further descriptor. Closes dir_fd, and with it the lock. */
+/* Removes the directory and all in it, which needs no further descriptor. Closes dir_fd, and with it the lock.
+ * -EINVAL: it has no state and something that no container has; then all in it is as it was. */
 int container_remove(struct container *c, struct err *err);
 
 /* One request to the VMM. timeout_ms < 0: none. The VMM's own refusal becomes err with its text.

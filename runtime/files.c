@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -93,10 +94,24 @@ int files_kvm_is_software(void)
 	       access("/sys/module/kvm_intel", F_OK) < 0 && access("/sys/module/kvm_amd", F_OK) < 0;
 }
 
+const char *files_kvm_group(void)
+{
+	struct stat st;
+	const struct group *gr;
+
+	if (stat("/dev/kvm", &st) < 0 || (st.st_mode & 0060) != 0060)
+		return "";
+	gr = getgrgid(st.st_gid);
+	return gr ? gr->gr_name : "";
+}
+
 int files_open_kvm(struct err *err)
 {
 	autofd int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	int errnum = errno;
+	const char *group = fd < 0 ? files_kvm_group() : "";
 
+	errno = errnum;
 	if (fd < 0 && (errno == ENOENT || errno == ENODEV || errno == ENXIO))
 		return err_set(err, errno,
 			"no /dev/kvm: this machine offers no hardware virtualization to us "
@@ -104,7 +119,8 @@ int files_open_kvm(struct err *err)
 			"check` tells more)");
 	if (fd < 0 && (errno == EACCES || errno == EPERM))
 		return err_set(err, errno,
-			"no right to use /dev/kvm: be root or join the group that owns it");
+			"no right to use /dev/kvm: be root or join the group that owns it%s%s",
+			*group ? ", " : "", group);
 	if (fd < 0)
 		return err_set(err, errno, "cannot open /dev/kvm");
 	if (files_kvm_is_software())

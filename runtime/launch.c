@@ -16,12 +16,14 @@
 #include "runtime/files.h"
 #include "runtime/hook_points.h"
 #include "runtime/hooks.h"
+#include "runtime/isolation.h"
 #include "runtime/launch_cgroup.h"
 #include "runtime/launch_config.h"
 #include "runtime/launch_report.h"
 #include "runtime/log.h"
 #include "runtime/pass_fds.h"
 #include "runtime/pid_file.h"
+#include "runtime/rootless.h"
 #include "runtime/sandbox.h"
 
 #define KEEP_WAIT_MS 10000
@@ -150,7 +152,7 @@ static int fill_state(
 		s->rootfs = NULL;
 	if (!s->oci_version || !s->id || !s->rootfs)
 		return err_set(err, ENOMEM, "cannot note the state");
-	s->owner = geteuid();
+	s->owner = rootless_caller();
 	s->annotations = json_object_get(spec->annotations);
 	s->hooks = hooks_to_keep(&root, &ok);
 	if (!ok)
@@ -243,6 +245,18 @@ static int boot(struct launch *l, const struct global *g, struct container_spec 
 	return r < 0 ? r : container_request(c, CTL_KEEP, 0, KEEP_WAIT_MS, NULL, err);
 }
 
+/* Before anything is opened: mounts can be cloned in the namespace only that they were opened in. */
+static int enter_userns(struct launch *l, struct err *err)
+{
+	char note[ROOTLESS_NOTE_BYTES];
+	bool warn;
+	int r = rootless_enter(l->signal_fd, note, &warn, err);
+
+	if (r == 0 && *note)
+		log_msg(warn ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG, "%s", note);
+	return r;
+}
+
 int launch_container(struct launch *l, const struct global *g, const char *id, struct container *c,
 	struct err *err)
 {
@@ -258,13 +272,20 @@ int launch_container(struct launch *l, const struct global *g, const char *id, s
 	if (r < 0)
 		return r;
 	l->timeline.ns[TL_START] = g->start_ns;
+	r = enter_userns(l, err);
+	if (r < 0)
+		return r;
 	bundle_fd = open_bundle(l->bundle, &bundle, err);
 	if (bundle_fd < 0)
 		return bundle_fd;
 	r = spec_load(&spec, bundle_fd, &opts, err);
+	if (r == 0)
+		r = rootless_translate(spec, err);
 	if (r < 0)
 		return r;
 	r = pass_fds_check(l->preserve_fds, g->lenient, err);
+	if (r == 0)
+		r = isolation_of(l->isolation, spec, &l->process, err);
 	if (r == 0)
 		r = launch_terminal_open(
 			&l->terminal, l->console_socket, l->detach, &spec->guest.proc, err);

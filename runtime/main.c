@@ -44,7 +44,8 @@ static void print_commands(void)
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
 		printf("   %-10s %s\n", commands[i].name, commands[i].summary);
 	printf("\n`%s COMMAND --help` tells more. State is kept in %s.\n",
-		program_invocation_short_name, container_default_root());
+		program_invocation_short_name,
+		container_default_root() ? container_default_root() : "$XDG_RUNTIME_DIR/coracle");
 }
 
 static void print_version(void)
@@ -72,7 +73,7 @@ static int run_command(struct global *g, int argc, char **argv, struct err *err)
 			program_invocation_short_name); /* runc's words */
 	if (!g->root)
 		g->root = container_default_root();
-	if (!*g->root)
+	if (g->root && !*g->root)
 		return err_plain(err, EINVAL, "--root: an empty path");
 	return c->run(g, argc, argv, err);
 }

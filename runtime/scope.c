@@ -16,6 +16,7 @@
 #include "lib/fd.h"
 #include "oci/json_gate.h"
 #include "runtime/files.h"
+#include "runtime/rootless.h"
 
 #define PROGRAM "coracle-scope"
 
@@ -90,6 +91,11 @@ int scope_check(struct err *err)
 	if (program < 0)
 		return err_plain(err, EOPNOTSUPP,
 			"--systemd-cgroup: this coracle was built without libsystemd");
+	if (geteuid() != 0 ||
+		rootless_in_userns()) /* the system's manager takes root's units only */
+		return err_plain(err, EOPNOTSUPP,
+			"--systemd-cgroup: only for root; without it a delegated cgroup is used "
+			"(docs/rootless.md)");
 	if (access("/run/systemd/system", F_OK) < 0) /* sd_booted(3) */
 		return err_plain(
 			err, ENOENT, "--systemd-cgroup: systemd is not running on this host");

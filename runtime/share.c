@@ -13,6 +13,7 @@
 #include "lib/cleanup.h"
 #include "lib/path.h"
 #include "runtime/idmap.h"
+#include "runtime/rootless.h"
 
 #define SHARE_ATTRS (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
 
@@ -142,7 +143,16 @@ static int clone_tree(int fd, const struct share_entry *e, struct err *err)
 		AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC |
 			(e->recursive ? AT_RECURSIVE : 0));
 
-	return clone < 0 ? err_set(err, errno, "cannot bind '%s'", e->source) : clone;
+	if (clone >= 0)
+		return clone;
+	/* It would show what these mounts hide (mount_namespaces(7)). */
+	if (errno == EINVAL && !e->recursive && rootless_in_userns())
+		return err_set(err, errno,
+			"cannot bind '%s': if mounts lie below it, an ordinary user can only have "
+			"them too "
+			"(rbind)",
+			e->source);
+	return err_set(err, errno, "cannot bind '%s'", e->source);
 }
 
 static int set_attributes(
@@ -150,10 +160,16 @@ static int set_attributes(
 {
 	struct mount_attr copy = *attr;
 
-	if (mount_setattr(clone, "", AT_EMPTY_PATH | (e->recursive ? AT_RECURSIVE : 0), &copy,
-		    sizeof(copy)) < 0)
-		return err_set(err, errno, "cannot set the mount attributes of '%s'", e->source);
-	return 0;
+	unsigned flags = AT_EMPTY_PATH | (e->recursive ? AT_RECURSIVE : 0);
+	int r = mount_setattr(clone, "", flags, &copy, sizeof(copy));
+
+	/* In a user namespace what the host has read-only is locked so (mount_namespaces(7)): it stays, as ever. */
+	if (r < 0 && errno == EPERM && copy.attr_clr && rootless_in_userns()) {
+		copy.attr_clr = 0;
+		r = mount_setattr(clone, "", flags, &copy, sizeof(copy));
+	}
+	return r < 0 ? err_set(err, errno, "cannot set the mount attributes of '%s'", e->source)
+		     : 0;
 }
 
 /* propagation: MS_PRIVATE, or 0 for what it has. */

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# hostile_test.sh RUN_VMM CORACLE_VMM GUESTS: guests that attack the VMM (docs/testing.md has the table). Each must
+# hostile_test.sh RUN_VMM CORACLE_VMM GUESTS [thread|process]: guests that attack the VMM (docs/testing.md has the table). Each must
 # end as it says here, and the VMM must not have used more than it may: processor time, memory, descriptors, log.
 # The bounds are several times what was measured; they are there to find what grows without end. TAP.
 # shellcheck source-path=SCRIPTDIR source=common.bash
@@ -14,6 +14,11 @@ if grep -qa __asan_init "$vmm"; then
 fi
 FDS=96 RSS_KIB=65536 CPU_MS=60000 LOG_BYTES=32768
 
+isolation=${4-thread}
+# Of the VMM itself: main and a vCPU, and without processes of their own, the workers'.
+least_threads=8
+[[ $isolation != process ]] || least_threads=2
+
 # start GUEST [OPTION...]: in the foreground; its report is in $work/out, the container's input $stdin. ${wrap[@]}
 # runs it.
 stdin=/dev/null
@@ -25,7 +30,8 @@ start()
 	shift
 	rm -f "$work/log"
 	"${wrap[@]}" timeout -k 5 250 "$run_vmm" --vmm "$vmm" --kernel "$guests/$guest" \
-		--init /proc/self/exe --share "$work" --timeout 200000 --measure --log "$work/log" "$@" -- /bin/true \
+		--init /proc/self/exe --share "$work" --timeout 200000 --measure --log "$work/log" \
+		--isolation "$isolation" "$@" -- /bin/true \
 		>"$work/out" 2>&1 <"$stdin"
 }
 
@@ -48,6 +54,8 @@ bounded() # what
 	below "$1" rss_kib $((RSS_KIB + shadow_kib))
 	below "$1" fds $FDS
 	below "$1" log_bytes $LOG_BYTES
+	# main, six of the workers, a vCPU
+	check "$1: descriptors of $(measured threads) threads" $(($(measured threads) < least_threads))
 }
 
 # hostile TEXT GUEST [OPTION...]: ends with status 1 and reports TEXT, and is bounded.
@@ -178,7 +186,7 @@ slower=$quiet CPU_MS=60000
 # A neighbour that works, while another VM storms: both end as they must.
 mkfifo "$work/lines"
 timeout -k 5 250 "$run_vmm" --vmm "$vmm" --kernel "$guests/storms" --init /proc/self/exe --share "$work" \
-	--timeout 200000 --cmdline forever --debug --measure --log "$work/lines" -- /bin/true \
+	--timeout 200000 --cmdline forever --debug --measure --log "$work/lines" --isolation "$isolation" -- /bin/true \
 	>"$work/storm" 2>&1 </dev/null &
 storm=$!
 exec 3<"$work/lines"
