@@ -182,7 +182,11 @@ fds() {
 		cor-balloon.0) [[ $(fds "$task") == "/dev/null /memfd:"*" anon_inode:[eventfd] anon_inode:[eventpoll] log socket " ]] ;;
 		cor-console.0) [[ $(fds "$task") == "/dev/null anon_inode:[eventfd] anon_inode:[eventpoll] log pipe socket " ]] ;;
 		vcpu*) [[ $(fds "$task") == "/dev/null anon_inode:[eventfd] anon_inode:kvm-vcpu:${name#vcpu} log pipe socket " ]] ;;
-		coracle-vmm) [[ $(fds "$task") != *@(memfd|kvm-vcpu)* ]] ;;
+		coracle-vmm) # nothing of the workers' or the vCPUs'
+			[[ $(fds "$task") != *@(memfd|kvm-vcpu)* ]]
+			(($(find "$task/fd" -lname 'anon_inode:\[eventpoll\]' | wc -l) == 1))
+			(($(find "$task/fd" -lname 'anon_inode:\[eventfd\]' | wc -l) == 2)) # of the vCPUs' and the devices' failures
+			;;
 		esac
 	done
 	for name in coracle-vmm vcpu0 vcpu1 cor-fs.0 cor-fs.1 cor-vsock.0 cor-rng.0 cor-balloon.0 cor-console.0; do
