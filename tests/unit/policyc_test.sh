@@ -93,6 +93,10 @@ while read -r row; do
 	row="| ${BASH_REMATCH[1]} ${BASH_REMATCH[2]}, ${BASH_REMATCH[3]} |"
 	grep -qF -- "$row" "$top/docs/seccomp.md"
 	check $? "docs/seccomp.md compares: $row"
+	[[ ${BASH_REMATCH[1]} != \`@(main|vcpu|waiter)\` ]] || continue
+	row="| ${BASH_REMATCH[1]} | ${BASH_REMATCH[2]} |"
+	grep -qF -- "$row" "$top/docs/threat-model.md"
+	check $? "docs/threat-model.md has: $row"
 done <"$work/out"
 
 spoilt fs.policy 'read # again' "read: the same rule stands at seccomp/common.policy:"
