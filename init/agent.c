@@ -29,6 +29,8 @@
 /* How long the streams of exec'd processes may hold up the end of a container that has ended: a
  * reader that has gone to sleep must not keep the VM. */
 #define LINGER_NS 5000000000ull
+/* How long after that those may take to die that the end of the container has not reached. */
+#define DIE_NS 2000000000ull
 
 static struct agent {
 	struct first first;
@@ -38,7 +40,9 @@ static struct agent {
 	bool more_frames; /* in rx */
 	bool more_dead;
 	bool control_ended;
-	uint64_t linger_end; /* boot_ns(); 0: the container has not ended */
+	uint64_t
+		linger_end; /* boot_ns(); 0: the container has not ended. Then for the next step: */
+	enum { LINGER, LINGER_KILLED, LINGER_OVER } linger;
 } agent;
 
 void agent_fail(int control, const struct err *err)
@@ -66,7 +70,7 @@ static void reap(struct agent *a)
 		if (pid == a->first.p.pid) {
 			first_ended(&a->first, status);
 			a->linger_end = boot_ns() + LINGER_NS;
-		} else if (!execs_ended(pid, status)) {
+		} else if (!execs_ended(pid, status) && !ask_reaped(pid)) {
 			log_step("an orphan has ended: %d", pid);
 		}
 	}
@@ -210,6 +214,26 @@ static void control_ready(struct watch *w, uint32_t events)
 /* --- the loop -----------------------------------------------------------------------------------
  */
 
+/*
+ * Exec'd processes after the container's end. One can be out of its group (root of a container without a cgroup
+ * namespace moves it), so it is killed by itself; and one that is traced from there is nobody's to reap but its
+ * tracer's: it goes with the VM.
+ */
+static void linger(struct agent *a)
+{
+	if (execs_none() || a->linger == LINGER_OVER || boot_ns() < a->linger_end)
+		return;
+	if (a->linger == LINGER_KILLED) {
+		log_msg("executed processes that cannot be ended are left behind");
+		a->linger = LINGER_OVER;
+		return;
+	}
+	execs_abandon();
+	execs_settle();
+	a->linger = LINGER_KILLED;
+	a->linger_end = boot_ns() + DIE_NS;
+}
+
 /* What has come to its end in this turn. EXITED is the last thing the host waits for: not before
  * every byte is out and all others are gone. */
 static void settle(struct agent *a)
@@ -219,11 +243,8 @@ static void settle(struct agent *a)
 	ask_settle();
 	if (!first_done(&a->first))
 		return;
-	if (!execs_none() && boot_ns() >= a->linger_end) {
-		execs_abandon();
-		execs_settle();
-	}
-	if (execs_none() && !ask_signalling()) {
+	linger(a);
+	if ((execs_none() || a->linger == LINGER_OVER) && !ask_signalling()) {
 		oom_check();
 		first_exit(&a->first);
 	}
@@ -231,14 +252,16 @@ static void settle(struct agent *a)
 
 static int timeout_ms(const struct agent *a)
 {
-	uint64_t now = boot_ns();
+	uint64_t now = boot_ns(), next = ask_next_ns();
 
 	if (a->more_frames || a->more_dead)
 		return 0;
-	if (!first_done(&a->first) || execs_none())
+	if (first_done(&a->first) && !execs_none() && a->linger != LINGER_OVER)
+		next = MIN(next, a->linger_end);
+	if (next == UINT64_MAX)
 		return -1;
 	/* Past it since settle() looked: again, soon. */
-	return now >= a->linger_end ? 10 : (int)((a->linger_end - now) / 1000000) + 1;
+	return now >= next ? 10 : (int)((next - now) / 1000000) + 1;
 }
 
 static void loop(struct agent *a)

@@ -2,6 +2,7 @@
 #include "init/ask.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -9,6 +10,7 @@
 
 #include "init/cgroup.h"
 #include "init/child.h"
+#include "init/container.h"
 #include "init/fail.h"
 #include "init/log.h"
 #include "init/loop.h"
@@ -21,6 +23,7 @@
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 
+#define ASK_NS         15000000000ull  /* for one question; below the VMM's LIFE_ASK_MS */
 #define FREEZE_WAIT_MS 3000            /* below the VMM's LIFE_FREEZE_MS */
 #define SIGNAL_ALL     PROTO_QUESTIONS /* beside enum proto_question */
 #define PER_MESSAGE    (PROTO_ANSWER_MAX / sizeof(struct proto_process))
@@ -35,7 +38,9 @@ struct ask {
 	bool used;
 	bool told; /* the last answer has been sent */
 	uint32_t id, what;
-	int sock; /* -1 when the child is done */
+	int sock;          /* -1 when the child is done */
+	pid_t pid;         /* 0: reaped, the number may be another's by now */
+	uint64_t until_ns; /* boot_ns() */
 	struct watch w;
 };
 
@@ -184,8 +189,8 @@ static void say_error(const struct ask *a, const struct err *err)
 	say_answer(a, &m, (uint32_t)strlen(text));
 }
 
-/* The child is done; if it was killed, not with everything. */
-static void ended(struct ask *a)
+/* The child is done. If it has not told everything, that is an error: errnum, why. */
+static void ended(struct ask *a, int errnum, const char *why)
 {
 	struct err err = ERR_INIT;
 
@@ -196,8 +201,20 @@ static void ended(struct ask *a)
 	a->told = true;
 	if (a->what == SIGNAL_ALL)
 		cgroup_thaw(container->c.group);
-	err_plain(&err, EIO, "the process that was to answer has been killed");
+	err_plain(&err, errnum, "%s", why);
 	say_error(a, &err);
+}
+
+/*
+ * The container may hold the child: by a file system of its own that the memory of its processes is in, or, where it has init's pid
+ * namespace, by signals and ptrace. So it is init that watches the time, and does not wait for the child's death
+ * either, which a file system can put off.
+ */
+static void expire(struct ask *a)
+{
+	if (a->pid)
+		kill(a->pid, SIGKILL);
+	ended(a, ETIMEDOUT, "the container holds up the answer");
 }
 
 static void ready(struct watch *w, uint32_t events)
@@ -209,13 +226,13 @@ static void ready(struct watch *w, uint32_t events)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n < (ssize_t)sizeof(m.head)) {
-		ended(a);
+		ended(a, EIO, "the process that was to answer has been killed");
 		return;
 	}
 	a->told = !m.head.more;
 	say_answer(a, &m, (uint32_t)((size_t)n - sizeof(m.head)));
 	if (a->told)
-		ended(a);
+		ended(a, 0, "");
 }
 
 static struct ask *free_ask(void)
@@ -252,6 +269,8 @@ static int spawn(struct ask *a, struct worker *w, struct err *err)
 		return fail(err, -pid, "cannot fork");
 	}
 	a->sock = take_fd(&ours);
+	a->pid = pid;
+	a->until_ns = boot_ns() + ASK_NS;
 	return 0;
 }
 
@@ -309,9 +328,36 @@ bool ask_signalling(void)
 	return false;
 }
 
-void ask_settle(void)
+bool ask_reaped(pid_t pid)
 {
 	for (unsigned i = 0; i < ASKS_MAX; i++)
-		if (asks[i].used && asks[i].sock < 0)
-			asks[i].used = false;
+		if (asks[i].used && asks[i].pid == pid) {
+			asks[i].pid = 0;
+			return true;
+		}
+	return false;
+}
+
+uint64_t ask_next_ns(void)
+{
+	uint64_t next = UINT64_MAX;
+
+	for (unsigned i = 0; i < ASKS_MAX; i++)
+		if (asks[i].used)
+			next = MIN(next, asks[i].until_ns);
+	return next;
+}
+
+void ask_settle(void)
+{
+	uint64_t now = boot_ns();
+
+	for (unsigned i = 0; i < ASKS_MAX; i++) {
+		struct ask *a = &asks[i];
+
+		if (a->used && a->sock >= 0 && now >= a->until_ns)
+			expire(a);
+		if (a->used && a->sock < 0)
+			a->used = false;
+	}
 }

@@ -330,9 +330,16 @@ void execs_settle(void)
 
 void execs_abandon(void)
 {
-	for (unsigned i = 0; i < PROTO_EXECS_MAX; i++)
-		if (execs[i].phase != EXEC_FREE && proc_streams_open(&execs[i].p)) {
+	for (unsigned i = 0; i < PROTO_EXECS_MAX; i++) {
+		struct exec *e = &execs[i];
+
+		if (e->phase == EXEC_FREE)
+			continue;
+		if (!e->p.reaped)
+			proc_signal(&e->p, SIGKILL);
+		if (proc_streams_open(&e->p)) {
 			log_msg("the streams of an executed process are given up");
-			proc_stop_streams(&execs[i].p);
+			proc_stop_streams(&e->p);
 		}
+	}
 }

@@ -29,7 +29,8 @@ void execs_settle(void);
 /* True when there are none. */
 bool execs_none(void);
 
-/* The container has ended and their streams have had their time: what is still on the way is lost. */
+/* The container has ended and their streams have had their time: what is still on the way is lost, and who lives is
+ * killed. */
 void execs_abandon(void);
 
 #endif

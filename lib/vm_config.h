@@ -15,7 +15,7 @@
 #include "lib/timeline.h"
 
 #define VM_CONFIG_MAGIC   0x43564d43u /* "CMVC" */
-#define VM_CONFIG_VERSION 2
+#define VM_CONFIG_VERSION 3
 
 #define VM_ID_MAX           1024
 #define VM_VCPUS_MAX        16
@@ -42,7 +42,8 @@ enum vm_fd {
 #define VM_FLAG_LOG_JSON 0x2u /* VM_FD_LOG takes JSON lines as runc's --log-format=json */
 #define VM_FLAG_TERMINAL \
 	0x4u /* streams 0 and 1 are a terminal in raw mode, there is no 2 (vmm/life_tty.h) */
-#define VM_FLAGS_ALL 0x7u
+#define VM_FLAG_PROCESS 0x8u /* each device's worker is a process of its own (vmm/worker_proc.h) */
+#define VM_FLAGS_ALL    0xfu
 
 struct vm_config {
 	uint32_t magic, version, size, flags;

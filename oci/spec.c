@@ -94,6 +94,17 @@ static int parse_size(const char *s, uint64_t *ret)
 	return -EINVAL;
 }
 
+int spec_isolation_parse(const char *s, enum spec_isolation *ret)
+{
+	if (!strcmp(s, "thread"))
+		*ret = SPEC_ISOLATION_THREAD;
+	else if (!strcmp(s, "process"))
+		*ret = SPEC_ISOLATION_PROCESS;
+	else
+		return -EINVAL;
+	return 0;
+}
+
 /* n: one of our annotations. */
 static int parse_vm_annotation(
 	struct spec_ctx *c, const struct jnode *n, const char *value, struct spec_vm *vm)
@@ -119,6 +130,12 @@ static int parse_vm_annotation(
 			return jnode_err(
 				n, c->err, "expected an absolute path, got '%.100s'", value);
 		vm->kernel = value;
+		return 0;
+	}
+	if (!strcmp(n->key, SPEC_ANNOTATION_ISOLATION)) {
+		if (spec_isolation_parse(value, &vm->isolation))
+			return jnode_err(n, c->err,
+				"expected " SPEC_ISOLATION_EXPECTED ", got '%.100s'", value);
 		return 0;
 	}
 	spec_warn(c, n, "unknown annotation is kept and has no effect");

@@ -34,6 +34,12 @@
 #define SPEC_ANNOTATION_VCPUS  "coracle.vm.vcpus"
 #define SPEC_ANNOTATION_KERNEL "coracle.vm.kernel"
 
+/* And one that says what its device workers are. */
+#define SPEC_ANNOTATION_ISOLATION "coracle.vm.isolation"
+#define SPEC_ISOLATION_EXPECTED   "'thread' or 'process'"
+
+enum spec_isolation { SPEC_ISOLATION_NOT_GIVEN, SPEC_ISOLATION_THREAD, SPEC_ISOLATION_PROCESS };
+
 struct spec_opts {
 	bool lenient;        /* unsupported fields are warnings */
 	bool allow_terminal; /* process.terminal is accepted: the caller provides the terminal */
@@ -65,6 +71,7 @@ struct spec_vm {
 				  memory_limit) */
 	uint32_t vcpus;        /* 0: not given */
 	const char *kernel;    /* path on the host; NULL: not given */
+	enum spec_isolation isolation;
 };
 
 struct container_spec {
@@ -113,6 +120,9 @@ static inline void cleanup_container_spec(struct container_spec **spec)
 /* The encoded gspec, to be put in a memfd: *ret_buf is malloc'd, the caller frees it. */
 int spec_encode(
 	const struct container_spec *spec, uint8_t **ret_buf, size_t *ret_len, struct err *err);
+
+/* A value of that annotation, and of the option --isolation. -EINVAL: none (SPEC_ISOLATION_EXPECTED). */
+int spec_isolation_parse(const char *s, enum spec_isolation *ret);
 
 /* Value of an annotation, or NULL. Borrowed. */
 const char *spec_annotation(const struct container_spec *spec, const char *key);

@@ -32,6 +32,13 @@ static int not_running(bool all, struct err *err)
 	return all ? 0 : err_plain(err, ESRCH, "container not running");
 }
 
+static int no_vmm(const struct container *c, struct err *err)
+{
+	return err_plain(err, ESRCH,
+		"container not running: its process is not there, pid %d of its state is another's",
+		c->state.pid);
+}
+
 static int deliver(struct container *c, int signo, bool all, struct err *err)
 {
 	int r;
@@ -46,7 +53,9 @@ static int deliver(struct container *c, int signo, bool all, struct err *err)
 		return signo == SIGKILL ? 0 : not_running(all, err);
 	if (r < 0 && signo == SIGKILL) {
 		*err = (struct err)ERR_INIT;
-		return container_kill(c, err);
+		r = container_kill(c, err);
+		/* What it ends is gone, so this is somebody else. */
+		return r == 0 && cstate_pid_alive(&c->state) ? no_vmm(c, err) : r;
 	}
 	return r == -ESRCH ? not_running(all, err) : r;
 }

@@ -139,6 +139,7 @@ static void remove_own(struct container *c, const struct global *g, bool keep)
 	if (!keep && container_open(&again, g->root, c->id, true, &ignored) >= 0 &&
 		again.has_state && again.state.pid == c->state.pid &&
 		again.state.pid_start_ticks == c->state.pid_start_ticks &&
+		container_wait_gone(&again, &ignored) >= 0 &&
 		launch_cgroup_remove(&again.state, &ignored) >= 0 &&
 		container_remove(&again, &ignored) >= 0)
 		hook_points_deleted(&again);

@@ -16,9 +16,12 @@
 
 #include "lib/base.h"
 #include "lib/cleanup.h"
+#include "lib/logline.h"
 #include "lib/timeline.h"
 #include "oci/spec.h"
+#include "oci/update.h"
 #include "runtime/rootless.h"
+#include "runtime/workers.h"
 
 #define KILL_WAIT_MS 10000
 #define LOCK_WAIT_MS 30000
@@ -389,15 +392,17 @@ static int open_vmm(const struct container *c, int *ret_pidfd, struct err *err)
 	return 0;
 }
 
+/* pidfd -1: it is gone already. */
 static int wait_gone(const struct container *c, int pidfd, struct err *err)
 {
 	struct pollfd pfd = {.fd = pidfd, .events = POLLIN};
-	int n;
+	int n = 1;
 
-	do {
-		n = poll(&pfd, 1, KILL_WAIT_MS);
-	} while (n < 0 && errno == EINTR);
-	return n > 0 ? 0 : err_plain(err, ETIMEDOUT, "pid %d does not end", c->state.pid);
+	while (pidfd >= 0 && (n = poll(&pfd, 1, KILL_WAIT_MS)) < 0 && errno == EINTR)
+		;
+	if (n <= 0)
+		return err_plain(err, ETIMEDOUT, "pid %d does not end", c->state.pid);
+	return c->has_state ? workers_wait_gone(c->state.pid, c->id, KILL_WAIT_MS, err) : 0;
 }
 
 int container_wait_gone(const struct container *c, struct err *err)
@@ -405,7 +410,7 @@ int container_wait_gone(const struct container *c, struct err *err)
 	autofd int pidfd = -1;
 	int r = open_vmm(c, &pidfd, err);
 
-	return r < 0 || pidfd < 0 ? r : wait_gone(c, pidfd, err);
+	return r < 0 ? r : wait_gone(c, pidfd, err);
 }
 
 int container_kill(struct container *c, struct err *err)
@@ -413,9 +418,10 @@ int container_kill(struct container *c, struct err *err)
 	autofd int pidfd = -1;
 	int r = open_vmm(c, &pidfd, err);
 
-	if (r < 0 || pidfd < 0)
+	if (r < 0)
 		return r;
-	if (syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
+	if (pidfd >= 0 && syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) < 0 &&
+		errno != ESRCH)
 		return err_set(err, errno, "cannot kill pid %d", c->state.pid);
 	return wait_gone(c, pidfd, err);
 }
@@ -463,6 +469,78 @@ static void empty_tree(DIR *d, unsigned depth)
 			remove_entry(dirfd(d), e->d_name, depth + 1);
 }
 
+/* What `create` and `exec` put there, by name and type. */
+static bool is_ours(int dir, const char *name)
+{
+	static const struct {
+		const char *name;
+		mode_t type;
+	} ours[] = {
+		{CONTAINER_SOCKET, S_IFSOCK},
+		{CONTAINER_SHARE, S_IFDIR},
+		{CONTAINER_LOG, S_IFREG},
+		{STATE_FILE ".tmp", S_IFREG},
+		{UPDATE_FILE, S_IFREG},
+		{UPDATE_FILE ".tmp", S_IFREG},
+		{UPDATE_UNSURE, S_IFREG},
+	};
+	struct stat st;
+
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT; /* a mark that has just gone */
+	for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
+		if (!strcmp(name, ours[i].name))
+			return (st.st_mode & S_IFMT) == ours[i].type;
+	return S_ISLNK(st.st_mode) && !strncmp(name, "exec.", 5);
+}
+
+static int not_ours(const struct container *c, const char *name, struct err *err)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "%s", name);
+	logline_printable(text);
+	return err_plain(err, EINVAL,
+		"'%s/%s' is not a container's directory: there is no " STATE_FILE ", but '%s'",
+		c->root, c->id, text);
+}
+
+/*
+ * A directory with a state is a container's. One without may be what a `create` that was killed has left, or somebody's
+ * who put it below the state root: it is ours if it has nothing but what is ours. CONTAINER_SHARE is a mount point,
+ * empty; its removal, which finds out (and wants no descriptor), is the only one before that is sure.
+ */
+static int check_ours(const struct container *c, DIR *d, struct err *err)
+{
+	struct dirent *e;
+
+	if (faccessat(c->dir_fd, STATE_FILE, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return 0;
+	while ((e = readdir(d)))
+		if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..") &&
+			!is_ours(c->dir_fd, e->d_name))
+			return not_ours(c, e->d_name, err);
+	if (unlinkat(c->dir_fd, CONTAINER_SHARE, AT_REMOVEDIR) < 0 && errno != ENOENT)
+		return not_ours(c, CONTAINER_SHARE, err);
+	return 0;
+}
+
+static int remove_all(const struct container *c, DIR *d, struct err *err)
+{
+	int r = 0;
+
+	/* An `exec` whose process began as the VMM ended may leave its mark between reading and removing; no other
+	 * can begin. */
+	for (unsigned i = 0; i < PASSES_MAX; i++) {
+		rewinddir(d);
+		empty_tree(d, 0);
+		r = unlinkat(c->root_fd, c->id, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
+		if (r != -ENOTEMPTY)
+			break;
+	}
+	return r < 0 ? err_set(err, -r, "cannot remove '%s/%s'", c->root, c->id) : 0;
+}
+
 int container_remove(struct container *c, struct err *err)
 {
 	int r = still_there(c, err); /* what has the name now may be another's */
@@ -473,17 +551,9 @@ int container_remove(struct container *c, struct err *err)
 	d = fdopendir(c->dir_fd);
 	if (!d)
 		return err_set(err, errno, "cannot read '%s/%s'", c->root, c->id);
-	/* An `exec` whose process began as the VMM ended may leave its mark between reading and removing; no other
-	 * can begin. */
-	for (unsigned i = 0; i < PASSES_MAX; i++) {
-		rewinddir(d);
-		empty_tree(d, 0);
-		r = unlinkat(c->root_fd, c->id, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
-		if (r != -ENOTEMPTY)
-			break;
-	}
-	if (r < 0)
-		r = err_set(err, -r, "cannot remove '%s/%s'", c->root, c->id);
+	r = check_ours(c, d, err);
+	if (r == 0)
+		r = remove_all(c, d, err);
 	closedir(d); /* now: the lock goes with it */
 	c->dir_fd = -1;
 	c->locked = false;

@@ -65,15 +65,16 @@ const char *container_status_name(enum container_status s);
 
 /* Writes c->state. */
 int container_save(struct container *c, struct err *err);
-/* Waits until a VMM that has ended is gone with all its threads (bounded): while one ends, the process is a zombie
- * already (cstate_pid_alive()), and still in its cgroup. */
+/* Waits until a VMM that has ended is gone with all its threads and workers (bounded): while one ends, the process is
+ * a zombie already (cstate_pid_alive()), and still in its cgroup. */
 int container_wait_gone(const struct container *c, struct err *err);
 /* Kills the VMM if it lives and waits likewise. */
 int container_kill(struct container *c, struct err *err);
 /* For a container whose state cannot be read: asks whoever listens on its control socket to end, and waits
  * until nobody does (bounded). */
 void container_end_unknown(const struct container *c);
-/* Removes the directory and all in it, which needs no further descriptor. Closes dir_fd, and with it the lock. */
+/* Removes the directory and all in it, which needs no further descriptor. Closes dir_fd, and with it the lock.
+ * -EINVAL: it has no state and something that no container has; then all in it is as it was. */
 int container_remove(struct container *c, struct err *err);
 
 /* One request to the VMM. timeout_ms < 0: none. The VMM's own refusal becomes err with its text.

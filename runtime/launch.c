@@ -16,6 +16,7 @@
 #include "runtime/files.h"
 #include "runtime/hook_points.h"
 #include "runtime/hooks.h"
+#include "runtime/isolation.h"
 #include "runtime/launch_cgroup.h"
 #include "runtime/launch_config.h"
 #include "runtime/launch_report.h"
@@ -287,6 +288,8 @@ int launch_container(struct launch *l, const struct global *g, const char *id, s
 	if (r < 0)
 		return r;
 	r = pass_fds_check(l->preserve_fds, g->lenient, err);
+	if (r == 0)
+		r = isolation_of(l->isolation, spec, &l->process, err);
 	if (r == 0)
 		r = launch_terminal_open(
 			&l->terminal, l->console_socket, l->detach, &spec->guest.proc, err);

@@ -18,9 +18,10 @@
 #include "runtime/options.h"
 
 struct launch {
-	const char *bundle, *pid_file, *console_socket;
+	const char *bundle, *pid_file, *console_socket, *isolation;
 	bool no_pivot, no_new_keyring;
 	unsigned preserve_fds;
+	bool process;  /* the isolation that it is to have */
 	bool detach;   /* run: the caller does not wait */
 	int signal_fd; /* of signals_open(): interrupts the launch; -1: none */
 	struct launch_terminal terminal;
@@ -46,6 +47,7 @@ struct launch {
 	{"bundle", 'b', OPTION_STRING, "DIR", "the bundle (default: .)", &(l)->bundle},                     \
 	{"pid-file", 0, OPTION_STRING, "FILE", "write the VMM's pid to FILE", &(l)->pid_file},              \
 	{"console-socket", 0, OPTION_STRING, "PATH", "socket that gets the terminal", &(l)->console_socket}, \
+	{"isolation", 0, OPTION_STRING, "thread|process", "device workers: threads (default) or processes", &(l)->isolation}, \
 	{"no-pivot", 0, OPTION_FLAG, NULL, "accepted: the guest always pivots", &(l)->no_pivot},            \
 	{"no-new-keyring", 0, OPTION_FLAG, NULL, "accepted: keyrings are the guest's", &(l)->no_new_keyring}, \
 	{"preserve-fds", 0, OPTION_NUMBER, "N", "descriptors to pass on (only 0 works)", &(l)->preserve_fds}

@@ -80,7 +80,8 @@ int launch_config_fill(struct vm_config *cfg, const struct launch *l, const stru
 		.version = VM_CONFIG_VERSION,
 		.size = sizeof(*cfg),
 		.flags = (g->debug ? VM_FLAG_DEBUG : 0) | (log_is_json() ? VM_FLAG_LOG_JSON : 0) |
-			 (l->terminal.wanted ? VM_FLAG_TERMINAL : 0),
+			 (l->terminal.wanted ? VM_FLAG_TERMINAL : 0) |
+			 (l->process ? VM_FLAG_PROCESS : 0),
 		.vcpus = vm_size_vcpus(spec, &host),
 		.boot_timeout_ms = BOOT_TIMEOUT_MS,
 		.hooks_timeout_ms = hooks_timeout(&spec->hooks.list[HOOK_START_CONTAINER]),

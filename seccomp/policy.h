@@ -22,7 +22,7 @@
  * be blocked in a thread, or it ends without the line. report_fd gets the line, as JSON or text (lib/logline.h); -1: nobody. */
 int policy_init(int report_fd, bool json, struct err *err);
 /* Filters the calling thread with policy `kind` ("main", "vcpu", "fs", "vsock", "rng", "balloon",
- * "console"). Sets no_new_privs. 0 or -errno; -ENOENT for an unknown kind. */
+ * "console", "waiter"). Sets no_new_privs. 0 or -errno; -ENOENT for an unknown kind. */
 int policy_install(const char *kind, struct err *err);
 
 #endif

@@ -19,6 +19,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 
 #include "lib/base.h"
@@ -73,6 +74,9 @@ static const struct {
 	C(FUTEX_WAIT_BITSET),
 	C(FUTEX_WAKE),
 	C(FUTEX_CLOCK_REALTIME),
+	C(P_PIDFD),
+	C(WEXITED),
+	C(WNOHANG),
 	C(F_GETFL),
 	C(F_SETFL),
 	C(F_GETPIPE_SZ),
@@ -110,6 +114,7 @@ static const struct {
 	C(FALLOC_FL_COLLAPSE_RANGE),
 	C(FALLOC_FL_INSERT_RANGE),
 	C(FALLOC_FL_UNSHARE_RANGE),
+	C(SIGKILL),
 	C(SIGURG),
 	C(SIG_BLOCK),
 	C(SIG_UNBLOCK),

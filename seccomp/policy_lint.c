@@ -21,15 +21,51 @@ static const struct {
 	uint8_t arg;
 	uint8_t lint; /* enum lint */
 } must[] = {
-	{"ioctl", 1, LINT_EQ}, {"mmap", 2, LINT_NO_EXEC}, {"mprotect", 2, LINT_NO_EXEC},
-	{"pkey_mprotect", 2, LINT_NO_EXEC}, {"prctl", 0, LINT_EQ}, {"clone", 0, LINT_THREAD},
-	{"fcntl", 1, LINT_EQ}, {"madvise", 2, LINT_EQ}, {"futex", 1, LINT_EQ},
-	{"socket", 0, LINT_EQ}, {"socket", 1, LINT_EQ}, {"socketpair", 0, LINT_EQ},
-	{"getsockopt", 1, LINT_EQ}, {"getsockopt", 2, LINT_EQ}, {"setsockopt", 1, LINT_EQ},
-	{"setsockopt", 2, LINT_EQ}, {"kill", 1, LINT_EQ}, {"tkill", 1, LINT_EQ},
-	{"tgkill", 2, LINT_EQ}, {"openat", 2, LINT_ANY}, {"open_by_handle_at", 2, LINT_ANY},
+	{"ioctl", 1, LINT_EQ},
+	{"mmap", 2, LINT_NO_EXEC},
+	{"mprotect", 2, LINT_NO_EXEC},
+	{"pkey_mprotect", 2, LINT_NO_EXEC},
+	{"prctl", 0, LINT_EQ},
+	{"clone", 0, LINT_THREAD},
+	{"fcntl", 1, LINT_EQ},
+	{"madvise", 2, LINT_EQ},
+	{"futex", 1, LINT_EQ},
+	{"socket", 0, LINT_EQ},
+	{"socket", 1, LINT_EQ},
+	{"socketpair", 0, LINT_EQ},
+	{"socketpair", 1, LINT_EQ},
+	{"getsockopt", 1, LINT_EQ},
+	{"getsockopt", 2, LINT_EQ},
+	{"setsockopt", 1, LINT_EQ},
+	{"setsockopt", 2, LINT_EQ},
+	/* which signal */
+	{"kill", 1, LINT_EQ},
+	{"tkill", 1, LINT_EQ},
+	{"tgkill", 2, LINT_EQ},
+	{"rt_sigqueueinfo", 1, LINT_EQ},
+	{"rt_tgsigqueueinfo", 2, LINT_EQ},
+	{"pidfd_send_signal", 1, LINT_EQ},
+	/* whose limit is in another argument: which one */
+	{"prlimit64", 1, LINT_EQ},
+	/* flags and modes; openat2()'s are in memory */
+	{"openat", 2, LINT_ANY},
+	{"open_by_handle_at", 2, LINT_ANY},
 	{"mknodat", 2, LINT_ANY},
-	{"sendto", 4, LINT_ANY}, /* an address: who else could be sent to */
+	{"memfd_create", 1, LINT_ANY},
+	{"fallocate", 1, LINT_ANY},
+	{"accept4", 3, LINT_ANY},
+	{"preadv2", 5, LINT_ANY},
+	{"pwritev2", 5, LINT_ANY},
+	{"renameat2", 4, LINT_ANY},
+	{"unlinkat", 2, LINT_ANY},
+	{"linkat", 4, LINT_ANY},
+	{"lseek", 2, LINT_EQ},
+	{"recvmsg", 2, LINT_ANY},
+	{"sendmsg", 2, LINT_ANY},
+	{"recvfrom", 3, LINT_ANY},
+	{"sendto", 3, LINT_ANY},
+	/* an address: who else could be sent to */
+	{"sendto", 4, LINT_ANY},
 };
 
 /* In no policy, whatever the reason: new programs, new privileges, other processes, and the doors

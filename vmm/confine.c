@@ -7,21 +7,22 @@
 #include <linux/close_range.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "lib/base.h"
 #include "lib/cleanup.h"
 
-#define FDS_MAX  64   /* of a worker when it starts */
 #define FD_TABLE 1024 /* entries, so that the table need not grow while two threads share it */
 
-/* The empty namespace */
+/* Roots */
 
 /* The old root, with what covers it and all below, leaves the namespace: a mount that covers another goes first. */
 static int leave_old_root(int old, struct err *err)
@@ -32,26 +33,76 @@ static int leave_old_root(int old, struct err *err)
 		;
 	if (errno != EINVAL) /* it is not in this namespace any more */
 		return err_set(err, errno, "cannot unmount the old root");
-	return chdir("/") < 0 ? err_set(err, errno, "cannot enter the empty root") : 0;
+	return chdir("/") < 0 ? err_set(err, errno, "cannot enter the new root") : 0;
 }
 
-static int make_empty_root(struct err *err)
+/* The mount becomes the root. A root that is mounted on nothing, as that of a host which runs on its initramfs, or that
+ * is no mount, cannot be left: the new one covers it, and all that is mounted below. */
+static int enter_mount(int mount_fd, struct err *err)
 {
 	autofd int old = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	if (old < 0)
 		return err_set(err, errno, "cannot open '/'");
-	/* Nothing that is unmounted here is unmounted elsewhere. */
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-		return err_set(err, errno, "cannot make the mounts private");
-	if (mount("empty", "/proc", "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
-		    "mode=000,size=4k,nr_inodes=1") < 0)
-		return err_set(err, errno, "cannot mount an empty root");
-	if (chdir("/proc") < 0)
-		return err_set(err, errno, "cannot enter the empty root");
-	if (syscall(SYS_pivot_root, ".", ".") < 0)
-		return err_set(err, errno, "cannot change to the empty root");
-	return leave_old_root(old, err);
+	if (move_mount(mount_fd, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return err_set(err, errno, "cannot mount a new root");
+	if (fchdir(mount_fd) < 0)
+		return err_set(err, errno, "cannot enter the new root");
+	if (syscall(SYS_pivot_root, ".", ".") == 0)
+		return leave_old_root(old, err);
+	if (errno != EINVAL || chroot(".") < 0)
+		return err_set(err, errno, "cannot change to the new root");
+	return 0;
+}
+
+/* The empty namespace */
+
+static int mount_empty(struct err *err)
+{
+	autofd int fs = fsopen("tmpfs", FSOPEN_CLOEXEC);
+	int mnt;
+
+	if (fs < 0 || fsconfig(fs, FSCONFIG_SET_STRING, "mode", "000", 0) < 0 ||
+		fsconfig(fs, FSCONFIG_SET_STRING, "size", "4k", 0) < 0 ||
+		fsconfig(fs, FSCONFIG_SET_STRING, "nr_inodes", "1", 0) < 0 ||
+		fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return err_set(err, errno, "cannot make an empty file system");
+	mnt = fsmount(fs, FSMOUNT_CLOEXEC,
+		MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+	return mnt < 0 ? err_set(err, errno, "cannot mount an empty file system") : mnt;
+}
+
+static bool is_root(int mount_fd)
+{
+	struct statx m, root;
+
+	return statx(mount_fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &m) == 0 &&
+	       statx(AT_FDCWD, "/", 0, STATX_MNT_ID, &root) == 0 && m.stx_mnt_id == root.stx_mnt_id;
+}
+
+/* Whoever enters the namespace comes out at its own root, which is not ours in a change root: then once more there. */
+static int make_empty_root(int ns_fd, struct err *err)
+{
+	autofd int empty = mount_empty(err);
+
+	if (empty < 0)
+		return empty;
+	for (int i = 0; i < 2; i++) {
+		/* Nothing that is unmounted here is unmounted elsewhere. EINVAL: not even a mount is our root. */
+		if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0) {
+			int r = enter_mount(empty, err);
+
+			if (r < 0)
+				return r;
+		} else if (errno != EINVAL) {
+			return err_set(err, errno, "cannot make the mounts private");
+		}
+		if (setns(ns_fd, CLONE_NEWNS) < 0)
+			return err_set(err, errno, "cannot enter the empty root");
+		if (is_root(empty))
+			return 0;
+	}
+	return err_plain(err, EINVAL, "the namespace keeps another root");
 }
 
 struct maker {
@@ -70,7 +121,7 @@ static void *make_empty_ns(void *arg)
 	m->fd = open("/proc/thread-self/ns/mnt", O_RDONLY | O_CLOEXEC);
 	if (m->fd < 0)
 		err_set(m->err, errno, "cannot open '/proc/thread-self/ns/mnt'");
-	else if (make_empty_root(m->err) < 0)
+	else if (make_empty_root(m->fd, m->err) < 0)
 		close_fd(&m->fd);
 	return NULL;
 }
@@ -144,10 +195,10 @@ static int grow_table(void)
 
 int confine_fds(const int *keep, unsigned n, struct err *err)
 {
-	int fd[FDS_MAX];
+	int fd[CONFINE_FDS_MAX];
 	unsigned m = 0;
 
-	BUG_ON(n > FDS_MAX);
+	BUG_ON(n > CONFINE_FDS_MAX);
 	for (unsigned i = 0; i < n; i++)
 		if (keep[i] > STDERR_FILENO)
 			fd[m++] = keep[i];
@@ -170,26 +221,54 @@ int confine_root(int empty_ns_fd, struct err *err)
 	return 0;
 }
 
+/* The copy of the namespace is one of the empty one: it costs nothing however many mounts the caller has. */
+int confine_tree(int tree_fd, int empty_ns_fd, struct err *err)
+{
+	struct mount_attr private = {.propagation = MS_PRIVATE};
+	autofd int tree = open_tree(
+		tree_fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+	int r;
+
+	if (tree < 0)
+		return err_set(err, errno, "cannot clone a tree's mounts");
+	/* a mount that is shared cannot be pivoted to */
+	if (mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &private, sizeof(private)) < 0)
+		return err_set(err, errno, "cannot make a tree's mounts private");
+	r = confine_root(empty_ns_fd, err);
+	if (r < 0)
+		return r;
+	if (unshare(CLONE_NEWNS) < 0)
+		return err_set(err, errno, "cannot make a mount namespace");
+	r = enter_mount(tree, err);
+	if (r < 0)
+		return r;
+	if (dup3(tree, tree_fd, O_CLOEXEC) < 0)
+		return err_set(err, errno, "cannot keep a tree's root");
+	return 0;
+}
+
 /* linux/landlock.h, as of 6.12 */
 struct ruleset {
 	uint64_t fs, net, scoped;
 };
 
-/* All that this version of the interface knows; returns its size. */
-static size_t all_rights(long abi, struct ruleset *ret)
+/* All that this version of the interface knows of what is asked for; returns its size. */
+static size_t all_rights(long abi, unsigned what, struct ruleset *ret)
 {
 	static const unsigned fs_bits[] = {13, 14, 15, 15, 16};
 
-	ret->fs = BIT64(fs_bits[MIN((size_t)abi, ARRAY_SIZE(fs_bits)) - 1]) - 1;
+	*ret = (struct ruleset){0};
+	if (what & CONFINE_FILES)
+		ret->fs = BIT64(fs_bits[MIN((size_t)abi, ARRAY_SIZE(fs_bits)) - 1]) - 1;
+	if (!(what & CONFINE_SOCKETS) || abi < 4)
+		return offsetof(struct ruleset, net);
 	ret->net = 3; /* to bind, and to connect, TCP */
 	/* Abstract sockets. Not signals: up to 6.12.23 threads of one process would not reach each other. */
 	ret->scoped = 1;
-	return abi >= 6   ? sizeof(*ret)
-	       : abi >= 4 ? offsetof(struct ruleset, scoped)
-			  : offsetof(struct ruleset, net);
+	return abi >= 6 ? sizeof(*ret) : offsetof(struct ruleset, scoped);
 }
 
-int confine_landlock(struct err *err)
+int confine_landlock(unsigned what, struct err *err)
 {
 	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, 1 /* VERSION */);
 	struct ruleset rs;
@@ -198,9 +277,11 @@ int confine_landlock(struct err *err)
 
 	if (abi < 1) /* the kernel has none, or was told not to use it */
 		return 0;
+	size = all_rights(abi, what, &rs);
+	if (!rs.fs && size == offsetof(struct ruleset, net))
+		return 0; /* it has nothing of what is asked for, and refuses a domain without */
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return err_set(err, errno, "cannot set no_new_privs");
-	size = all_rights(abi, &rs);
 	fd = (int)syscall(SYS_landlock_create_ruleset, &rs, size, 0);
 	if (fd < 0)
 		return err_set(err, errno, "cannot make a Landlock domain");

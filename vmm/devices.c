@@ -20,8 +20,7 @@
 #include "lib/cleanup.h"
 #include "lib/proto.h"
 #include "vmm/virtio/devices.h"
-
-#define SHARED_BYTES 4096
+#include "vmm/worker_config.h"
 
 struct device_row {
 	const struct vdev_ops *ops;
@@ -106,6 +105,14 @@ unsigned devices_count(void)
 	return ARRAY_SIZE(rows);
 }
 
+const struct vdev_ops *devices_ops(const char *name)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++)
+		if (!strcmp(rows[i].ops->name, name))
+			return rows[i].ops;
+	return NULL;
+}
+
 static int socket_pair(int *ret_ours, int *ret_theirs)
 {
 	int s[2];
@@ -117,22 +124,45 @@ static int socket_pair(int *ret_ours, int *ret_theirs)
 	return 0;
 }
 
+/* A page that a process can be given, whose size none of the two can change. */
+static int make_shared_fd(int *ret_fd)
+{
+	autofd int fd = memfd_create("vdev_shared", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0 || ftruncate(fd, WORKER_SHARED_BYTES) < 0 ||
+		fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+		return -errno;
+	*ret_fd = take_fd(&fd);
+	return 0;
+}
+
+static int make_shared(struct device *d, bool process)
+{
+	int r = process ? make_shared_fd(&d->shared_fd) : 0;
+	void *p;
+
+	if (r < 0)
+		return r;
+	p = mmap(NULL, WORKER_SHARED_BYTES, PROT_READ | PROT_WRITE,
+		MAP_SHARED | (process ? 0 : MAP_ANONYMOUS), d->shared_fd, 0);
+	if (p == MAP_FAILED)
+		return -errno;
+	d->dev.env.shared = p;
+	return 0;
+}
+
 /* Everything in env but the eventfds of the queues, whose number only init() knows. */
 static int make_env(struct device *d, const struct device_row *row, const struct devices_fds *fds,
-	const struct vm *vm)
+	const struct vm *vm, bool process)
 {
 	struct vdev_env *env = &d->dev.env;
 	int r;
 
 	env->mem = &vm->mem;
 	env->fault_fd = fds->fault;
-	env->shared =
-		mmap(NULL, SHARED_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (env->shared == MAP_FAILED) {
-		env->shared = NULL;
-		return -errno;
-	}
-	r = socket_pair(&d->main_ctl_fd, &env->ctl_fd);
+	r = make_shared(d, process);
+	if (r == 0)
+		r = socket_pair(&d->main_ctl_fd, &env->ctl_fd);
 	if (r == 0 && row->has_cmd)
 		r = socket_pair(&d->main_cmd_fd, &env->cmd_fd);
 	if (r < 0)
@@ -147,7 +177,7 @@ static void empty_device(struct device *d, const struct vdev_ops *ops)
 {
 	memset(d, 0, sizeof(*d));
 	d->dev.ops = ops;
-	d->main_ctl_fd = d->main_cmd_fd = -1;
+	d->main_ctl_fd = d->main_cmd_fd = d->shared_fd = -1;
 	d->dev.env.ctl_fd = d->dev.env.cmd_fd = d->dev.env.irq_fd = -1;
 	for (unsigned i = 0; i < VDEV_QUEUES_MAX; i++)
 		d->dev.env.kick_fd[i] = -1;
@@ -183,7 +213,7 @@ static int connect_device(struct device *d, struct vm *vm, unsigned n, struct er
 }
 
 static int make_device(struct devices *ds, unsigned n, struct vm *vm, const struct devices_fds *fds,
-	struct err *err)
+	bool process, struct err *err)
 {
 	const struct device_row *row = &rows[n];
 	struct device *d = &ds->d[n];
@@ -197,7 +227,7 @@ static int make_device(struct devices *ds, unsigned n, struct vm *vm, const stru
 
 	empty_device(d, row->ops);
 	ds->n = n + 1;
-	r = make_env(d, row, fds, vm);
+	r = make_env(d, row, fds, vm, process);
 	if (r < 0)
 		return err_set(
 			err, -r, "cannot get the descriptors of device '%s'", row->ops->name);
@@ -226,23 +256,118 @@ static int make_device(struct devices *ds, unsigned n, struct vm *vm, const stru
 	return r < 0 ? err_wrap(err, "device '%s'", row->ops->name) : 0;
 }
 
+static void release_state(struct device *d)
+{
+	if (d->initialised)
+		d->dev.ops->release(&d->dev);
+	d->initialised = false;
+}
+
+/* The worker's own: what the transport and KVM use stays. */
+static void close_worker_fds(struct device *d)
+{
+	struct vdev_env *env = &d->dev.env;
+
+	for (unsigned i = 0; i < VDEV_FDS_MAX; i++)
+		close_fd(&env->fd[i]);
+	close_fd(&env->ctl_fd);
+	close_fd(&env->cmd_fd);
+	close_fd(&d->shared_fd);
+}
+
+/* The process has a state of the device and descriptors of its own: that ours are closed is how its death is seen
+ * on the sockets. */
+static int spawn_worker(
+	struct devices *ds, unsigned n, const struct worker_launch *launch, struct err *err)
+{
+	struct device *d = &ds->d[n];
+	struct worker_proc *p = &ds->procs.p[n];
+	int r;
+
+	release_state(d);
+	r = worker_proc_spawn(p, launch, &d->dev, d->shared_fd, err);
+	close_worker_fds(d);
+	if (r < 0)
+		return r;
+	ds->procs.n = n + 1;
+	if (d == ds->vsock)
+		ds->procs.vsock = p;
+	return 0;
+}
+
+/* All are started before the first is waited for. */
+static int start_processes(struct devices *ds, const struct worker_launch *launch, struct err *err)
+{
+	int r = 0;
+
+	for (unsigned n = 0; r == 0 && n < ds->n; n++) {
+		r = spawn_worker(ds, n, launch, err);
+		if (r < 0)
+			err_wrap(err, "cannot start device '%s'", rows[n].ops->name);
+	}
+	for (unsigned n = 0; r == 0 && n < ds->n; n++) {
+		r = worker_proc_await(&ds->procs.p[n], ds->d[n].main_ctl_fd, err);
+		if (r < 0)
+			err_wrap(err, "cannot start device '%s'", rows[n].ops->name);
+	}
+	return r;
+}
+
+static int start_threads(struct devices *ds, const struct worker_jail *jail, struct err *err)
+{
+	int r = 0;
+
+	for (unsigned n = 0; r == 0 && n < ds->n; n++) {
+		r = worker_start(&ds->d[n].worker, &ds->d[n].dev, jail, err);
+		if (r < 0)
+			err_wrap(err, "cannot start device '%s'", rows[n].ops->name);
+	}
+	return r;
+}
+
 int devices_start(struct devices *ds, struct vm *vm, const struct devices_fds *fds,
-	const struct worker_jail *jail, struct err *err)
+	const struct worker_jail *jail, const struct worker_launch *launch, struct err *err)
 {
 	int r = 0;
 
 	memset(ds, 0, sizeof(*ds));
 	faultlog_init(&ds->faults, fds->fault);
 	for (unsigned n = 0; r == 0 && n < ARRAY_SIZE(rows); n++)
-		r = make_device(ds, n, vm, fds, err);
-	for (unsigned n = 0; r == 0 && n < ds->n; n++) {
-		r = worker_start(&ds->d[n].worker, &ds->d[n].dev, jail, err);
-		if (r < 0)
-			err_wrap(err, "cannot start device '%s'", rows[n].ops->name);
-	}
+		r = make_device(ds, n, vm, fds, launch, err);
+	if (r == 0)
+		r = launch ? start_processes(ds, launch, err) : start_threads(ds, jail, err);
 	if (r < 0)
 		devices_release(ds);
 	return r;
+}
+
+unsigned devices_bus_fds(const struct devices *ds, int fd[DEVICES_BUS_FDS_MAX])
+{
+	unsigned n = 0;
+
+	fd[n++] = ds->faults.fd;
+	for (unsigned i = 0; i < ds->n; i++) {
+		const struct device *d = &ds->d[i];
+
+		fd[n++] = d->main_ctl_fd;
+		fd[n++] = d->dev.env.irq_fd;
+		for (unsigned q = 0; q < d->dev.n_queues; q++)
+			fd[n++] = d->dev.env.kick_fd[q];
+	}
+	return n;
+}
+
+void devices_leave_fds(struct devices *ds)
+{
+	int fd[DEVICES_BUS_FDS_MAX];
+	unsigned n = devices_bus_fds(ds, fd);
+
+	for (unsigned i = 0; i < n; i++)
+		if (fd[i] != ds->faults.fd) /* the main loop's */
+			close(fd[i]);
+	for (unsigned i = 0; i < ds->n; i++)
+		if (ds->d[i].worker)
+			worker_leave_fds(ds->d[i].worker);
 }
 
 static void release_device(struct device *d)
@@ -250,25 +375,22 @@ static void release_device(struct device *d)
 	struct vdev_env *env = &d->dev.env;
 
 	worker_free(d->worker);
-	if (d->initialised)
-		d->dev.ops->release(&d->dev);
+	release_state(d);
 	if (d->transport.shared)
 		vmmio_release(&d->transport);
 	for (unsigned i = 0; i < VDEV_QUEUES_MAX; i++)
 		close_fd(&env->kick_fd[i]);
-	for (unsigned i = 0; i < VDEV_FDS_MAX; i++)
-		close_fd(&env->fd[i]);
+	close_worker_fds(d);
 	close_fd(&env->irq_fd);
-	close_fd(&env->ctl_fd);
-	close_fd(&env->cmd_fd);
 	close_fd(&d->main_ctl_fd);
 	close_fd(&d->main_cmd_fd);
 	if (env->shared)
-		munmap(env->shared, SHARED_BYTES);
+		munmap(env->shared, WORKER_SHARED_BYTES);
 }
 
 void devices_release(struct devices *ds)
 {
+	worker_procs_end(&ds->procs);
 	while (ds->n)
 		release_device(&ds->d[--ds->n]);
 }

@@ -13,24 +13,27 @@
 #include "vmm/confine.h"
 #include "vmm/virtio/devices.h"
 
-#define OWN_FDS_MAX 48
-
-static int report_fd = -1; /* in every worker's table: what it does wrong is written there */
+static int report_fd = -1; /* in every thread's table: what it does wrong is written there */
 static int empty_ns = -1;
 
-/* Of the process. Its memory is nobody's to read, not even as a core file. */
-static int hide_memory(struct err *err)
+/* Of the process. Its memory is nobody's to read, not even as a core file. What it never uses it may have none of. Not
+ * RLIMIT_NPROC, which counts all that the user has, and not RLIMIT_FSIZE, which is the container's. */
+static int limit_process(struct err *err)
 {
+	static const int unused[] = {RLIMIT_CORE, RLIMIT_MEMLOCK, RLIMIT_MSGQUEUE};
 	const struct rlimit none = {0, 0};
 
-	if (prctl(PR_SET_DUMPABLE, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0)
+	if (prctl(PR_SET_DUMPABLE, 0) < 0)
 		return err_set(err, errno, "cannot keep the VMM from being dumped");
+	for (size_t i = 0; i < ARRAY_SIZE(unused); i++)
+		if (setrlimit(unused[i], &none) < 0)
+			return err_set(err, errno, "cannot set the VMM's limits");
 	return 0;
 }
 
 int jail_init(int log_fd, bool log_json, struct err *err)
 {
-	int r = hide_memory(err);
+	int r = limit_process(err);
 
 	report_fd = log_fd;
 	if (r == 0)
@@ -43,46 +46,59 @@ static int is_fs(const char *device)
 	return !strcmp(device, vdev_fs.name);
 }
 
-/* The file server's root is the share (fs/thread.c), in the VMM's own mount namespace. */
-static int own(const char *device, const int *keep, unsigned n, struct err *err)
+static int own_fds(const int *keep, unsigned n, struct err *err)
 {
-	int fd[OWN_FDS_MAX], r;
+	int fd[CONFINE_FDS_MAX];
 
-	BUG_ON(n + 2 > OWN_FDS_MAX);
+	BUG_ON(n + 2 > CONFINE_FDS_MAX);
 	memcpy(fd, keep, n * sizeof(fd[0]));
 	fd[n] = report_fd;
-	fd[n + 1] = is_fs(device) ? -1 : empty_ns;
-	r = confine_fds(fd, n + 2, err);
-	if (r < 0 || is_fs(device))
-		return r;
-	r = confine_root(empty_ns, err);
+	fd[n + 1] = empty_ns;
+	return confine_fds(fd, n + 2, err);
+}
+
+static int own(const char *device, const int *keep, unsigned n, struct err *err)
+{
+	return own_fds(keep, n, err);
+}
+
+static int root(const char *device, const struct vdev_env *env, struct err *err)
+{
+	int r = is_fs(device) ? confine_tree(env->fd[FS_FD_ROOT], empty_ns, err)
+			      : confine_root(empty_ns, err);
+
 	close(empty_ns); /* in the worker's table */
 	return r;
 }
 
-/* All that a thread gives up that opens no file. */
+/* All that a thread gives up that opens no file. The file server's Landlock domain is not about files: one that is found
+ * again by its handle may be one whose place in the tree the kernel does not know, and Landlock allows no such. It
+ * has dropped its capabilities itself, but for those it needs. */
 static int jail(const char *kind, struct err *err)
 {
-	int r = confine_landlock(err);
+	int r = confine_landlock(
+		is_fs(kind) ? CONFINE_SOCKETS : CONFINE_FILES | CONFINE_SOCKETS, err);
 
-	if (r == 0)
+	if (r == 0 && !is_fs(kind))
 		r = confine_caps(err);
 	return r < 0 ? r : policy_install(kind, err);
 }
 
-/* Without a Landlock domain, the file server: a file that is found again by its handle may be one whose place in the
- * tree the kernel does not know, and Landlock allows no such. It has dropped its capabilities itself. */
 static int close_worker(const char *device, unsigned thread, struct err *err)
 {
-	return is_fs(device) ? policy_install(device, err) : jail(device, err);
+	return jail(device, err);
 }
 
-const struct worker_jail jail_worker = {own, close_worker};
+const struct worker_jail jail_worker = {own, root, close_worker};
 
-int jail_vcpu(struct err *err)
+int jail_vcpu(const int *keep, unsigned n, struct err *err)
 {
-	int r = confine_root(empty_ns, err);
+	int r = own_fds(keep, n, err);
 
+	if (r < 0)
+		return r;
+	r = confine_root(empty_ns, err);
+	close(empty_ns); /* in the vCPU's table */
 	return r < 0 ? r : jail("vcpu", err);
 }
 

@@ -13,7 +13,8 @@
 int jail_init(int log_fd, bool log_json, struct err *err);
 /* The policies have the devices' names. */
 extern const struct worker_jail jail_worker;
-int jail_vcpu(struct err *err);
+/* Of the caller's descriptors keep[0..n) stay (confine_fds()). */
+int jail_vcpu(const int *keep, unsigned n, struct err *err);
 /* The last one. */
 int jail_main(struct err *err);
 

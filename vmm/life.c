@@ -84,9 +84,12 @@ static int bind_port(
 	};
 	struct pollfd p = {.fd = l->vsock_fd, .events = POLLIN};
 	struct vsock_cmd_reply reply;
+	ssize_t len;
 	int r;
 
 	r = send_fds(l->vsock_fd, &cmd, sizeof(cmd), fds, n);
+	if (r == -EPIPE || r == -ECONNRESET)
+		return life_vsock_lost(l, err);
 	if (r < 0)
 		return err_set(err, -r, "cannot talk to the vsock device");
 	do {
@@ -94,7 +97,10 @@ static int bind_port(
 	} while (r < 0 && errno == EINTR);
 	if (r <= 0)
 		return err_set(err, r < 0 ? errno : ETIMEDOUT, "the vsock device does not answer");
-	if (recv(l->vsock_fd, &reply, sizeof(reply), 0) != sizeof(reply) || reply.id != cmd.id)
+	len = recv(l->vsock_fd, &reply, sizeof(reply), 0);
+	if (len <= 0)
+		return life_vsock_lost(l, err);
+	if (len != sizeof(reply) || reply.id != cmd.id)
 		return err_plain(err, EPROTO, "the vsock device answers nonsense");
 	if (reply.errnum)
 		return err_set(err, reply.errnum, "cannot open vsock port %u to the guest", port);
@@ -177,6 +183,7 @@ int life_init(struct life *l, const struct vm_config *cfg, const struct life_fds
 	l->vcpu_fd = fds->vcpu;
 	l->faults = fds->faults;
 	l->fs = fds->fs;
+	l->procs = fds->procs;
 	l->kill_ms = LIFE_KILL_GRACE_MS;
 	l->kill_max_ms = LIFE_KILL_MAX_MS;
 	l->report_fd = cfg->fd[VM_FD_REPORT];
@@ -219,6 +226,8 @@ int life_init(struct life *l, const struct vm_config *cfg, const struct life_fds
 		r = watch(l, l->signal_fd, EV_SIGNAL, err);
 	if (r == 0)
 		r = watch(l, l->faults->fd, EV_FAULT, err);
+	if (r == 0)
+		r = life_workers_watch(l, err);
 	if (r == 0)
 		r = control_init(&l->control, cfg->fd[VM_FD_CONTROL], l->epoll_fd, EV_CONTROL, err);
 	return r;
@@ -288,7 +297,7 @@ static void drain_stdio(struct life *l)
 	l->drain_id = cmd.id;
 	l->drain_due = life_vsock_later(l, r);
 	if (r < 0 && !l->drain_due)
-		life_end(l, l->status);
+		life_vsock_failed(l);
 }
 
 bool life_passes(int errnum)
@@ -300,9 +309,11 @@ static void watch_vsock(struct life *l, bool room)
 {
 	struct epoll_event ev = {.events = EPOLLIN | (room ? EPOLLOUT : 0), .data.u64 = EV_VSOCK};
 
+	l->vsock_full = room;
+	if (l->vsock_gone)
+		return;
 	/* It was added by life_init(), with the same arguments. */
 	BUG_ON(epoll_ctl(l->epoll_fd, EPOLL_CTL_MOD, l->vsock_fd, &ev) < 0);
-	l->vsock_full = room;
 }
 
 bool life_vsock_later(struct life *l, int result)
@@ -392,7 +403,6 @@ static void end_if_drained(struct life *l)
 
 static void read_vsock(struct life *l)
 {
-	struct err err = ERR_INIT;
 	struct vsock_cmd_reply reply;
 	ssize_t n = recv(l->vsock_fd, &reply, sizeof(reply), MSG_DONTWAIT);
 
@@ -405,12 +415,7 @@ static void read_vsock(struct life *l)
 		end_if_drained(l);
 		return;
 	}
-	if (l->state == LIFE_DRAINING) {
-		life_end(l, l->status);
-		return;
-	}
-	err_plain(&err, EIO, "the vsock device has failed");
-	life_fail(l, 0, &err, false);
+	life_vsock_failed(l);
 }
 
 static void read_signals(struct life *l)
@@ -451,6 +456,10 @@ static void handle(struct life *l, const struct epoll_event *ev)
 		life_query_conn(l, ev->data.u64, ev->events);
 		return;
 	}
+	if (ev->data.u64 >= EV_WORKER && ev->data.u64 < EV_EXEC) {
+		life_worker_ended(l, (unsigned)(ev->data.u64 - EV_WORKER));
+		return;
+	}
 	if (ev->data.u64 >= EV_EXEC) {
 		life_exec_conn(l, (uint32_t)(ev->data.u64 - EV_EXEC), ev->events);
 		return;
@@ -464,7 +473,7 @@ static void handle(struct life *l, const struct epoll_event *ev)
 	case EV_VSOCK:
 		if (ev->events & EPOLLOUT)
 			vsock_room(l);
-		if (!l->ended)
+		if (!l->ended && !l->vsock_gone)
 			read_vsock(l);
 		break;
 	case EV_CONSOLE: read_console(l, CONSOLE_TURN); break;
@@ -517,6 +526,7 @@ static void expired(struct life *l, enum life_deadline d)
 		break;
 	case DEADLINE_FAULTS: listen_for_faults(l, EPOLLIN); break;
 	case DEADLINE_FREEZE: life_freeze_expired(l); break;
+	case DEADLINE_WORKER: life_worker_expired(l); break;
 	case DEADLINE_RETRY:
 		life_freezer_push(l);
 		if (l->guest_full)

@@ -34,11 +34,13 @@
 #include "vmm/life_query.h"
 #include "vmm/log.h"
 #include "vmm/vcpu.h"
+#include "vmm/worker_proc.h"
 
 #define LIFE_KILL_GRACE_MS 1000
 #define LIFE_KILL_MAX_MS   10000
 #define LIFE_EXECS_MS      1000  /* for readers of exec'd processes' output after the end */
 #define LIFE_LAST_WORDS_MS 1000  /* from the control channel's end to the panic that explains it */
+#define LIFE_WORKER_MS     1000  /* from the end of a worker's socket to that of its process */
 #define LIFE_ANSWER_MS     10000 /* for a SIGNAL to be SIGNALED */
 #define LIFE_START_MS      60000 /* for START to be STARTED or FAILED */
 #define LIFE_FREEZE_MS     5000 /* for the container to be frozen: then the vCPUs are held anyway */
@@ -64,6 +66,7 @@ enum life_deadline {
 	DEADLINE_FAULTS,
 	DEADLINE_RETRY,
 	DEADLINE_FREEZE,
+	DEADLINE_WORKER,
 	DEADLINES
 };
 
@@ -99,6 +102,7 @@ struct life {
 	bool ended;
 	bool guest_full; /* the guest's channel, the vsock device's socket, takes no message now */
 	bool vsock_full;
+	bool vsock_gone; /* its socket has ended; the worker's process is about to */
 	bool paused;    /* the container is: the vCPUs are held, but for questions (life_pause.c) */
 	bool held;      /* the vCPUs are: the guest answers nothing, and is not expected to */
 	bool size_due;  /* the terminal's size is not sent yet */
@@ -112,7 +116,8 @@ struct life {
 	uint32_t writes_seen;          /* the file server's, when the kill deadline was set */
 	uint32_t kill_ms, kill_max_ms; /* LIFE_KILL_GRACE_MS, LIFE_KILL_MAX_MS; tests have others */
 	const struct vdev_shared *fs;
-	uint64_t paused_ns;   /* since when, if paused */
+	struct worker_procs *procs; /* borrowed; NULL in tests */
+	uint64_t paused_ns;         /* since when, if paused */
 	uint64_t signals_due; /* the first process's that are not sent yet: 1 << (signal - 1) */
 	uint32_t kill_process;
 	uint32_t drain_id;
@@ -135,6 +140,7 @@ struct life_fds {
 	int vsock, console, vcpu;     /* as in struct life */
 	struct faultlog *faults;      /* with its descriptor; borrowed */
 	const struct vdev_shared *fs; /* of the file server; borrowed */
+	struct worker_procs *procs;   /* workers that are processes; borrowed; NULL: none */
 };
 
 /* Everything that can be made before the jail: sockets, signals, epoll, the streams bound to the

@@ -73,7 +73,6 @@ static int cmd_ports(struct life *l, struct exec_slot *e, uint32_t type)
 /* The command that belongs to the state e is in. */
 static void send_cmd_of_state(struct life *l, struct exec_slot *e)
 {
-	struct err err = ERR_INIT;
 	int r;
 
 	switch ((enum exec_state)e->state) {
@@ -85,8 +84,7 @@ static void send_cmd_of_state(struct life *l, struct exec_slot *e)
 	}
 	if (r == 0)
 		return;
-	err_plain(&err, EIO, "the vsock device has failed");
-	life_fail(l, 0, &err, false);
+	life_vsock_failed(l);
 }
 
 void life_exec_enter(struct life *l, struct exec_slot *e, enum exec_state state)

@@ -19,8 +19,9 @@ enum life_event {
 	EV_FAULT,
 	EV_CONTROL /* and on: clients */
 };
-#define EV_EXEC (1ull << 32) /* and on: life_exec.c's slots */
-#define EV_ASK  (1ull << 63) /* and on: life_query.c's, with the question's id */
+#define EV_WORKER (1ull << 31) /* and on: worker_procs.p[] */
+#define EV_EXEC   (1ull << 32) /* and on: life_exec.c's slots */
+#define EV_ASK    (1ull << 63) /* and on: life_query.c's, with the question's id */
 
 /* life.c */
 enum vm_phase life_phase(const struct life *l);
@@ -37,6 +38,16 @@ void life_end(struct life *l, uint32_t status);
 void life_fail(struct life *l, uint32_t status, const struct err *err, bool with_log);
 /* EXITED came: let the vsock device write out what it holds, then end. */
 void life_drain(struct life *l, uint32_t status);
+
+/* life_worker.c */
+int life_workers_watch(struct life *l, struct err *err);
+/* One that is a process has ended: the container ends with it. */
+void life_worker_ended(struct life *l, unsigned index);
+/* The vsock device's socket has ended: so has its worker, or is about to, which then is what is told. */
+void life_vsock_failed(struct life *l);
+void life_worker_expired(struct life *l); /* DEADLINE_WORKER */
+/* The same in life_init(): waits, and fills err in. Negative. */
+int life_vsock_lost(struct life *l, struct err *err);
 
 /* life_exec.c */
 /* A memfd that nobody can change: reading it never waits. */

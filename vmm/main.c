@@ -27,8 +27,9 @@
 #include "vmm/report.h"
 #include "vmm/vcpu.h"
 #include "vmm/vm.h"
+#include "vmm/worker_main.h"
 
-/* Our own are some 70; clients of the control socket; five of each exec'd process. */
+/* Our own are some 70 until the threads have theirs; clients of the control socket; five of each exec'd process. */
 #define FD_TABLE_SIZE 2048
 
 /* Everything there is one of. Static: the stack stays small and nothing is allocated for it. */
@@ -39,17 +40,31 @@ static struct vcpus vcpus;
 static struct devices devices;
 static struct life life;
 
+_Static_assert(DEVICES_BUS_FDS_MAX <= VCPU_BUS_FDS_MAX, "a vCPU has all devices on its bus");
+
 static const char usage[] =
 	"Usage: coracle-vmm --config-fd N ID\n"
+	"       coracle-vmm --worker DEVICE N ID\n"
 	"\n"
-	"Runs one microVM. Started by 'coracle', which passes the configuration (lib/vm_config.h)\n"
-	"and everything the VM works on as open descriptors; not meant to be called by hand.\n";
+	"Runs one microVM, or one device of it. Started by 'coracle', which passes the\n"
+	"configuration (lib/vm_config.h) and everything the VM works on as open descriptors;\n"
+	"not meant to be called by hand.\n";
+
+/* Returns the descriptor, or -1. */
+static int parse_fd(const char *text)
+{
+	char *end;
+	long fd;
+
+	errno = 0;
+	fd = strtol(text, &end, 10);
+	return errno || end == text || *end || fd <= STDERR_FILENO || fd > INT16_MAX ? -1 : (int)fd;
+}
 
 /* Returns the descriptor, or -1 with the exit status in *ret_status when main() is done already. */
 static int parse_args(int argc, char **argv, int *ret_status)
 {
-	char *end;
-	long fd;
+	int fd;
 
 	*ret_status = 0;
 	if (argc == 2 && !strcmp(argv[1], "--version")) {
@@ -65,14 +80,11 @@ static int parse_args(int argc, char **argv, int *ret_status)
 		fputs(usage, stderr);
 		return -1;
 	}
-	errno = 0;
-	fd = strtol(argv[2], &end, 10);
-	if (errno || end == argv[2] || *end || fd <= STDERR_FILENO || fd > INT16_MAX) {
+	fd = parse_fd(argv[2]);
+	if (fd < 0)
 		fprintf(stderr, "coracle-vmm: --config-fd: '%s' is not a descriptor above 2\n",
 			argv[2]);
-		return -1;
-	}
-	return (int)fd;
+	return fd;
 }
 
 /* A process of its own session: no terminal can signal it, and it outlives whoever started it. */
@@ -175,8 +187,40 @@ static void close_sources(void)
 	close_fd(&cfg.fd[VM_FD_SHARE]); /* the fs device has its own */
 }
 
-static int start_all(int null, struct err *err)
+/* Then each has its own descriptors, and main no longer theirs. */
+static int start_vcpus(int event_fd, int serial_fd, struct err *err)
 {
+	int fds[DEVICES_BUS_FDS_MAX];
+	const struct vcpu_jail jail = {
+		.close = jail_vcpu, .fds = fds, .n_fds = devices_bus_fds(&devices, fds)};
+	int r = vcpus_start(&vcpus, &vm, event_fd, serial_fd, &jail, err);
+
+	if (r < 0)
+		return r;
+	vcpus_leave_fds(&vcpus);
+	devices_leave_fds(&devices);
+	close_fd(&vm.mem.fd); /* the balloon has its own */
+	return 0;
+}
+
+/* Of ourselves, for workers that are processes; before /proc is out of reach. */
+static int open_self(int *ret_fd, struct err *err)
+{
+	if (!(cfg.flags & VM_FLAG_PROCESS))
+		return 0;
+	*ret_fd = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+	return *ret_fd < 0 ? err_set(err, errno, "cannot open coracle-vmm itself") : 0;
+}
+
+static int start_all(int null, int exe, struct err *err)
+{
+	const struct worker_launch launch = {
+		.exe_fd = exe,
+		.null_fd = null,
+		.log_fd = cfg.fd[VM_FD_LOG],
+		.log_json = cfg.flags & VM_FLAG_LOG_JSON,
+		.id = cfg.id,
+	};
 	struct devices_fds dev_fds = {.share = cfg.fd[VM_FD_SHARE], .log = -1};
 	struct life_fds fds = {.vsock = -1, .console = -1, .vcpu = -1, .faults = &devices.faults};
 	int r;
@@ -188,11 +232,12 @@ static int start_all(int null, struct err *err)
 	fds.vcpu = new_eventfd(err);
 	if (dev_fds.fault < 0 || fds.vcpu < 0)
 		return -err->errnum;
-	r = devices_start(&devices, &vm, &dev_fds, &jail_worker, err);
+	r = devices_start(&devices, &vm, &dev_fds, &jail_worker, exe >= 0 ? &launch : NULL, err);
 	if (r < 0)
 		return r;
 	fds.vsock = devices.vsock->main_cmd_fd;
 	fds.fs = devices.fs->dev.env.shared;
+	fds.procs = &devices.procs;
 	r = life_init(&life, &cfg, &fds, &tl, err);
 	if (r == 0)
 		r = leave_streams(null, err);
@@ -200,13 +245,13 @@ static int start_all(int null, struct err *err)
 		return r;
 	close_sources();
 	timeline_mark(&life.tl, TL_DEVICES);
-	r = vcpus_start(&vcpus, &vm, fds.vcpu, dev_fds.log, jail_vcpu, err);
+	r = start_vcpus(fds.vcpu, dev_fds.log, err);
 	return r < 0 ? r : jail_main(err);
 }
 
 static int run(int config_fd, struct err *err)
 {
-	autofd int null = -1;
+	autofd int null = -1, exe = -1;
 	int r;
 
 	r = vmconfig_read(config_fd, &cfg, err);
@@ -224,22 +269,31 @@ static int run(int config_fd, struct err *err)
 	if (r == 0)
 		r = grow_fd_table(null, err);
 	if (r == 0)
+		r = open_self(&exe, err);
+	if (r == 0)
 		r = jail_init(cfg.fd[VM_FD_LOG], cfg.flags & VM_FLAG_LOG_JSON, err);
 	if (r == 0)
 		r = build_vm(err);
 	if (r == 0)
-		r = start_all(null, err);
+		r = start_all(null, exe, err);
+	close_fd(&exe);
 	return r < 0 ? r : life_run(&life, &vcpus);
 }
 
 int main(int argc, char **argv)
 {
 	struct err err = ERR_INIT;
-	int status, config_fd = parse_args(argc, argv, &status);
+	int status, config_fd;
 
+	if (argc == 5 && !strcmp(argv[1], "--worker")) {
+		status = worker_main(parse_fd(argv[3]));
+		syscall(SYS_exit_group, status);
+	}
+	config_fd = parse_args(argc, argv, &status);
 	if (config_fd < 0)
 		return status;
 	status = run(config_fd, &err);
+	worker_procs_end(&devices.procs);
 	if (status < 0) {
 		/* The caller is told in one place; without a report pipe there is only this one. */
 		if (cfg.fd[VM_FD_REPORT] >= 0)

@@ -179,6 +179,21 @@ static void run_guest(struct vcpu *v)
 	}
 }
 
+static int shut_in(struct vcpu *v)
+{
+	const struct vcpus *all = v->all;
+	const struct vcpu_jail *jail = all->jail;
+	int keep[3 + VCPU_BUS_FDS_MAX];
+	unsigned n = 0;
+
+	BUG_ON(jail->n_fds > VCPU_BUS_FDS_MAX);
+	keep[n++] = all->vm->vcpu_fd[v->index];
+	keep[n++] = all->event_fd;
+	keep[n++] = all->serial_fd;
+	memcpy(keep + n, jail->fds, jail->n_fds * sizeof(keep[0]));
+	return jail->close(keep, n + jail->n_fds, &v->jail_err);
+}
+
 static void *vcpu_thread(void *arg)
 {
 	struct vcpu *v = arg;
@@ -190,7 +205,7 @@ static void *vcpu_thread(void *arg)
 	sigemptyset(&kick);
 	sigaddset(&kick, KICK_SIGNAL);
 	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
-	v->jail_result = v->all->jail ? v->all->jail(&v->jail_err) : 0;
+	v->jail_result = v->all->jail ? shut_in(v) : 0;
 	atomic_fetch_add(&v->all->ready, 1);
 	futex_wake(&v->all->ready);
 	if (v->jail_result == 0)
@@ -219,8 +234,8 @@ static int spawn(struct vcpu *v, struct err *err)
 	return r ? err_set(err, r, "cannot start the thread of vCPU %u", v->index) : 0;
 }
 
-int vcpus_start(struct vcpus *all, struct vm *vm, int event_fd, int serial_fd, vcpu_jail_fn jail,
-	struct err *err)
+int vcpus_start(struct vcpus *all, struct vm *vm, int event_fd, int serial_fd,
+	const struct vcpu_jail *jail, struct err *err)
 {
 	struct sigaction sa = {.sa_handler = on_kick}; /* no SA_RESTART */
 	uint32_t ready;
@@ -245,12 +260,22 @@ int vcpus_start(struct vcpus *all, struct vm *vm, int event_fd, int serial_fd, v
 	}
 	while ((ready = atomic_load(&all->ready)) < vm->vcpus)
 		futex_wait(&all->ready, ready);
+	all->jail = NULL;
 	for (uint32_t i = 0; i < vm->vcpus; i++)
 		if (all->v[i].jail_result < 0) {
 			*err = all->v[i].jail_err;
 			return err_wrap(err, "cannot jail vCPU %u", i);
 		}
 	return 0;
+}
+
+void vcpus_leave_fds(struct vcpus *all)
+{
+	/* By number, which the threads go on reading. */
+	for (uint32_t i = 0; i < all->vm->vcpus; i++)
+		close(all->vm->vcpu_fd[i]);
+	if (all->serial_fd >= 0)
+		close(all->serial_fd);
 }
 
 void vcpus_run(struct vcpus *all)

@@ -17,12 +17,19 @@
 #include "lib/vm_config.h"
 #include "vmm/vm.h"
 
-#define VCPU_TEXT_MAX 256
+#define VCPU_TEXT_MAX    256
+#define VCPU_BUS_FDS_MAX 120 /* of what is on the bus */
 
 enum vcpu_end { VCPU_RUNS, VCPU_SHUTDOWN /* triple fault: also how Linux reboots */, VCPU_BROKEN };
 
-/* Shuts the calling thread in; NULL in tests. 0 or -errno. */
-typedef int (*vcpu_jail_fn)(struct err *err);
+/* How a vCPU's thread shuts itself in. 0 or -errno. */
+struct vcpu_jail {
+	/* In the thread: its descriptors become keep[0..n), and no more; -1: none. */
+	int (*close)(const int *keep, unsigned n, struct err *err);
+	/* What the handlers on the bus use, borrowed until vcpus_start() has returned. */
+	const int *fds;
+	unsigned n_fds;
+};
 
 struct vcpus;
 
@@ -41,16 +48,19 @@ struct vcpus {
 	struct vm *vm;
 	int event_fd;  /* eventfd, borrowed: a vCPU has ended, or is parked */
 	int serial_fd; /* non-blocking, borrowed: bytes of the early serial console; -1: discard */
-	vcpu_jail_fn jail;
+	const struct vcpu_jail *jail;
 	_Atomic uint32_t held;  /* futex: 1 while the vCPUs must not run */
 	_Atomic uint32_t ready; /* futex: threads that are jailed, or failed to be */
 	struct vcpu v[VM_VCPUS_MAX];
 };
 
-/* Starts the threads and waits until each is jailed. Blocks every signal in them but the kick
+/* Starts the threads and waits until each is jailed (NULL in tests: they are not). Blocks every signal in them but the kick
  * (SIGURG). After a failure the threads stay held; the caller is about to exit. */
-int vcpus_start(struct vcpus *all, struct vm *vm, int event_fd, int serial_fd, vcpu_jail_fn jail,
-	struct err *err);
+int vcpus_start(struct vcpus *all, struct vm *vm, int event_fd, int serial_fd,
+	const struct vcpu_jail *jail, struct err *err);
+/* Jailed ones have tables of their own: closes the vCPUs and serial_fd in the caller's, for good. The machine's
+ * descriptor stays: KVM lets go of the interrupts' eventfds when it is closed. */
+void vcpus_leave_fds(struct vcpus *all);
 void vcpus_run(struct vcpus *all); /* at first, and after a hold */
 /* Makes every vCPU leave the guest and wait. Returns at once: they stop within microseconds, or, in the middle
  * of an access to a device's registers, when that is done; the event descriptor says when. */

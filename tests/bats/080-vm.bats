@@ -150,6 +150,9 @@ fds() {
 	edit '.annotations["coracle.vm.vcpus"] = "2"'
 	coracle create --pid-file "$BATS_TEST_TMPDIR/pid" --bundle "$bundle" "$id" </dev/null >/dev/null 2>&1
 	vmm=/proc/$(cat "$BATS_TEST_TMPDIR/pid")
+	for limit in 'core file size' 'locked memory' 'msgqueue size'; do
+		grep -qE "^Max $limit +0 +0 " "$vmm/limits"
+	done
 	seen=''
 	for task in "$vmm"/task/*; do
 		name=$(cat "$task/comm")
@@ -163,7 +166,11 @@ fds() {
 		*) [[ $caps == "0000000000000000 " ]] ;;
 		esac
 		case $name in
-		cor-fs.* | coracle-vmm) ;;
+		coracle-vmm) ;;
+		cor-fs.*) # the share, its root file system, nothing that is the host's
+			[[ $(awk '{ print $5 }' "$task/mountinfo") == $'/\n/rootfs'* ]]
+			[[ ! $(awk '$5 != "/" && $5 !~ "^/(rootfs|m[0-9]+)(/|$)"' "$task/mountinfo") ]]
+			;;
 		*)
 			[[ $(awk '{ print $4, $5, $8 }' "$task/mountinfo") == "/ / tmpfs" ]]
 			[[ ! $(find "$task/root/" -mindepth 1) ]]
@@ -174,9 +181,15 @@ fds() {
 		cor-rng.0 | cor-vsock.0) [[ $(fds "$task") == "/dev/null anon_inode:[eventfd] anon_inode:[eventpoll] log socket " ]] ;;
 		cor-balloon.0) [[ $(fds "$task") == "/dev/null /memfd:"*" anon_inode:[eventfd] anon_inode:[eventpoll] log socket " ]] ;;
 		cor-console.0) [[ $(fds "$task") == "/dev/null anon_inode:[eventfd] anon_inode:[eventpoll] log pipe socket " ]] ;;
+		vcpu*) [[ $(fds "$task") == "/dev/null anon_inode:[eventfd] anon_inode:kvm-vcpu:${name#vcpu} log pipe socket " ]] ;;
+		coracle-vmm) # nothing of the workers' or the vCPUs'
+			[[ $(fds "$task") != *@(memfd|kvm-vcpu)* ]]
+			(($(find "$task/fd" -lname 'anon_inode:\[eventpoll\]' | wc -l) == 1))
+			(($(find "$task/fd" -lname 'anon_inode:\[eventfd\]' | wc -l) == 2)) # of the vCPUs' and the devices' failures
+			;;
 		esac
 	done
-	for name in coracle-vmm cor-fs.0 cor-fs.1 cor-vsock.0 cor-rng.0 cor-balloon.0 cor-console.0; do
+	for name in coracle-vmm vcpu0 vcpu1 cor-fs.0 cor-fs.1 cor-vsock.0 cor-rng.0 cor-balloon.0 cor-console.0; do
 		[[ $seen == *" $name"* ]]
 	done
 	coracle delete --force "$id"

@@ -71,7 +71,7 @@ harmless() {
 		run timeout 60 "$CORACLE_BIN" --root "$root" $command </dev/null
 		echo "$command: $status $output"
 		((status != 124 && status < 128 || status == 255))
-		[[ $command == "state "* || $command == "ps "* || $command == *KILL || $status != 0 ]]
+		[[ $command == "state "* || $command == "ps "* || $status != 0 ]]
 	done
 	run timeout 60 "$CORACLE_BIN" --root "$root" list
 	((status == 0))
@@ -181,6 +181,8 @@ harmless() {
 	forge '.pid = ($pid | tonumber)' --arg pid "$victim" # its pid, without its start
 	harmless "kill $id KILL"
 	forge '.pid = ($pid | tonumber) | .pidStartTicks = ($ticks | tonumber)' --arg pid "$victim" --arg ticks "$(ticks "$victim")"
+	run coracle kill "$id" KILL
+	fails 1 "container not running: its process is not there, pid $victim of its state is another's"
 	harmless
 	forge '.pid = 1 | .pidStartTicks = ($ticks | tonumber)' --arg ticks "$(ticks 1)"
 	harmless "kill $id KILL"
@@ -256,6 +258,21 @@ harmless() {
 	done
 	[[ -f $elsewhere/state.json && -L $root/link && -f $root/file ]]
 	rm "$root/link" "$root/file"
+}
+
+@test "a directory below the state root that is no container's: delete --force does not touch it" {
+	mkdir -p -m 0700 "$root" "$root/$id"
+	mkdir "$root/$id/share" "$root/$id/photos"
+	echo mine >"$root/$id/photos/one"
+	for option in --force --force ""; do
+		run coracle delete $option "$id"
+		fails 1 "'$root/$id' is not a container's directory: there is no state.json, but 'photos'"
+	done
+	[[ $(cat "$root/$id/photos/one") == mine && -d $root/$id/share ]]
+	rm -r "$root/$id/photos"
+	# what is left may be of a create that was killed
+	run -0 coracle delete --force "$id"
+	left_nothing
 }
 
 @test "ids that would lead elsewhere are refused by every command, before anything is made or removed" {

@@ -6,12 +6,13 @@
  *
  *	run_vmm --vmm V --kernel K --init I --share DIR [--memory MIB] [--vcpus N] [--timeout MS]
  *		[--debug] [--log FILE] [--cmdline WORDS] [--timeline] [--kill SIGNAL[@created]]
- *		[--uid N] [--measure] -- CMD [ARG...]
+ *		[--uid N] [--measure] [--isolation thread|process] -- CMD [ARG...]
  *
  * DIR holds rootfs/. Exit status: the VMM's. What the VMM reported is told on standard error, line
  * by line: "ready", "failed: TEXT", "ended N: TEXT", "guest log: ...". With --measure, "vmm pid N" at first and
- * at last what the VMM held when it ended: "measured: cpu_ms N rss_kib N fds N log_bytes N" (processor time of
- * all threads, vCPUs included; the most memory ever resident, guest memory included).
+ * at last what the VMM held when it ended: "measured: cpu_ms N rss_kib N fds N threads N log_bytes N" (processor time of
+ * all threads, vCPUs included; the most memory ever resident, guest memory included; descriptors of the thread
+ * that had most, when it ended, of so many threads).
  */
 #include <dirent.h>
 #include <errno.h>
@@ -41,7 +42,7 @@
 struct options {
 	const char *vmm, *kernel, *init, *share, *log, *cmdline, *kill;
 	unsigned memory_mib, vcpus, timeout_ms, uid;
-	bool debug, timeline, measure;
+	bool debug, timeline, measure, process;
 	char **args;
 	unsigned n_args;
 };
@@ -180,28 +181,42 @@ static struct {
 	bool ended, seen;
 	int status;
 	unsigned long long rss_kib;
-	unsigned fds;
+	unsigned fds, threads;
 	struct rusage ru;
 } vmm;
 
-/* What there is to be heard of it. When it is traced and ends, it stops once more with all it holds, and is looked at
- * then: nothing depends on when that is. */
+/* A thread that is traced stops once more when it ends, with all it holds, and is looked at then: nothing depends on
+ * when that is. Each may have a table of descriptors of its own. */
+static void look_at_end(pid_t tid)
+{
+	unsigned fds = count_fds(tid);
+
+	vmm.threads++;
+	if (fds > vmm.fds)
+		vmm.fds = fds;
+	if (tid != vmm.pid)
+		return;
+	vmm.rss_kib = proc_number(tid, "status", "VmHWM:");
+	vmm.seen = true;
+}
+
+/* What there is to be heard of the VMM and, when it is traced, of its threads. */
 static void look_after(int options)
 {
+	struct rusage ru;
+	pid_t tid;
 	int status;
 
-	while (!vmm.ended && wait4(vmm.pid, &status, __WALL | options, &vmm.ru) == vmm.pid) {
-		if (!WIFSTOPPED(status)) {
+	while (!vmm.ended && (tid = wait4(-1, &status, __WALL | options, &ru)) > 0) {
+		if (WIFSTOPPED(status)) {
+			if (status >> 8 == (SIGTRAP | PTRACE_EVENT_EXIT << 8))
+				look_at_end(tid);
+			ptrace(PTRACE_CONT, tid, NULL, (long)(status >> 16 ? 0 : WSTOPSIG(status)));
+		} else if (tid == vmm.pid) { /* the last of its threads */
 			vmm.ended = true;
 			vmm.status = status;
-			return;
+			vmm.ru = ru;
 		}
-		if (status >> 8 == (SIGTRAP | PTRACE_EVENT_EXIT << 8)) {
-			vmm.rss_kib = proc_number(vmm.pid, "status", "VmHWM:");
-			vmm.fds = count_fds(vmm.pid);
-			vmm.seen = true;
-		}
-		ptrace(PTRACE_CONT, vmm.pid, NULL, (long)(status >> 16 ? 0 : WSTOPSIG(status)));
 	}
 }
 
@@ -236,8 +251,9 @@ static void print_measured(const struct options *o)
 	long long ms = (u->tv_sec + s->tv_sec) * 1000ll + (u->tv_usec + s->tv_usec) / 1000;
 	struct stat st;
 
-	fprintf(stderr, "measured: cpu_ms %lld rss_kib %llu fds %u log_bytes %lld\n", ms,
-		vmm.rss_kib, vmm.fds, o->log && !stat(o->log, &st) ? (long long)st.st_size : 0ll);
+	fprintf(stderr, "measured: cpu_ms %lld rss_kib %llu fds %u threads %u log_bytes %lld\n", ms,
+		vmm.rss_kib, vmm.fds, vmm.threads,
+		o->log && !stat(o->log, &st) ? (long long)st.st_size : 0ll);
 }
 
 static pid_t spawn(const struct options *o, struct vm_config *cfg)
@@ -268,7 +284,8 @@ static pid_t spawn(const struct options *o, struct vm_config *cfg)
 		execl(o->vmm, "coracle-vmm", "--config-fd", number, cfg->id, (char *)NULL);
 		die("cannot execute '%s': %s", o->vmm, strerror(errno));
 	}
-	if (o->measure && ptrace(PTRACE_SEIZE, pid, NULL, PTRACE_O_TRACEEXIT) < 0)
+	if (o->measure &&
+		ptrace(PTRACE_SEIZE, pid, NULL, PTRACE_O_TRACEEXIT | PTRACE_O_TRACECLONE) < 0)
 		die("cannot trace the VMM: %s", strerror(errno));
 	if (o->measure)
 		fprintf(stderr, "vmm pid %d\n", pid);
@@ -335,7 +352,7 @@ static void parse(int argc, char **argv, struct options *o)
 		{"vcpus", 1, NULL, 'c'}, {"timeout", 1, NULL, 't'}, {"debug", 0, NULL, 'd'},
 		{"log", 1, NULL, 'l'}, {"cmdline", 1, NULL, 'a'}, {"timeline", 0, NULL, 'T'},
 		{"kill", 1, NULL, 'K'}, {"uid", 1, NULL, 'u'}, {"measure", 0, NULL, 'M'},
-		{NULL, 0, NULL, 0}};
+		{"isolation", 1, NULL, 'I'}, {NULL, 0, NULL, 0}};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "+", longopts, NULL)) != -1)
@@ -353,6 +370,7 @@ static void parse(int argc, char **argv, struct options *o)
 		case 'T': o->timeline = true; break;
 		case 'K': o->kill = optarg; break;
 		case 'M': o->measure = true; break;
+		case 'I': o->process = !strcmp(optarg, "process"); break;
 		case 'u': o->uid = (unsigned)atoi(optarg); break;
 		default: die("see the head of run_vmm.c");
 		}
@@ -374,7 +392,7 @@ int main(int argc, char **argv)
 	cfg.magic = VM_CONFIG_MAGIC;
 	cfg.version = VM_CONFIG_VERSION;
 	cfg.size = sizeof(cfg);
-	cfg.flags = o.debug ? VM_FLAG_DEBUG : 0;
+	cfg.flags = (o.debug ? VM_FLAG_DEBUG : 0) | (o.process ? VM_FLAG_PROCESS : 0);
 	cfg.vcpus = o.vcpus;
 	cfg.memory_bytes = (uint64_t)o.memory_mib << 20;
 	cfg.boot_timeout_ms = o.timeout_ms;

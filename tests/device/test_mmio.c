@@ -62,8 +62,6 @@ static void open_all(void)
 	for (int i = 0; i < VDEV_QUEUES_MAX; i++)
 		kick_fd[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	vmmio_init(&t, &info, &shared, ctl[0], irq_fd, fault_fd, kick_fd);
-	if (pthread_create(&peer, NULL, peer_main, NULL))
-		exit(2);
 }
 
 static uint32_t rd(uint32_t reg)
@@ -354,9 +352,46 @@ static void worker_gone(void)
 		"the main loop is told, once");
 }
 
+static void close_all(void)
+{
+	vmmio_release(&t);
+	close(ctl[0]);
+	close(ctl[1]);
+	close(irq_fd);
+	close(fault_fd);
+	for (int i = 0; i < VDEV_QUEUES_MAX; i++)
+		close(kick_fd[i]);
+}
+
+/*
+ * A worker that answers what it never reads, until its socket is full: here only a socket, with answers in it. The driver, which
+ * starts and resets the device for as long as it works, gets to needs-reset, and its vCPU is not held.
+ */
+static void worker_deaf(void)
+{
+	const struct vdev_ctl_reply yes = {.result = 0};
+	int rounds = 0;
+
+	memset(&shared, 0, sizeof(shared));
+	open_all();
+	while (rounds++ < 10000 && !(status() & NEEDS)) {
+		while (send(ctl[1], &yes, sizeof(yes), MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
+			;
+		begin();
+		wr(VIRTIO_MMIO_STATUS, 0xf);
+	}
+	ok(rounds > 2 && rounds < 10000, "a worker that answers but never reads: needs reset");
+	wr(VIRTIO_MMIO_STATUS, 0);
+	ok(status() & NEEDS, "for good");
+	eq_int(atomic_load(&shared.faults[VDEV_MUTE]), 1, "and the main loop is told, once");
+	close_all();
+}
+
 int main(void)
 {
 	open_all();
+	if (pthread_create(&peer, NULL, peer_main, NULL))
+		exit(2);
 	identity();
 	steps();
 	activation();
@@ -365,12 +400,7 @@ int main(void)
 	config_space();
 	odd_accesses();
 	worker_gone();
-	vmmio_release(&t);
-	close(ctl[0]);
-	close(ctl[1]);
-	close(irq_fd);
-	close(fault_fd);
-	for (int i = 0; i < VDEV_QUEUES_MAX; i++)
-		close(kick_fd[i]);
+	close_all();
+	worker_deaf();
 	return tap_done();
 }

@@ -275,7 +275,7 @@ static void faults(void)
 	int kicks;
 
 	ok(!drv_start(&d, GOOD | F_FAIL_ACTIVATE), "an activation that fails");
-	eq_int(d.shared.failed, VFAULT_REQUEST, "is a fault");
+	eq_int(d.shared->failed, VFAULT_REQUEST, "is a fault");
 	ok(drv_start(&d, GOOD) && request(0) == 0, "works after a reset");
 
 	drv_start(&d, GOOD | F_FAULT_LATER); /* the first look at queue 2 does it */
@@ -384,10 +384,15 @@ static int own_nothing(const char *device, const int *keep, unsigned n, struct e
 	return 0;
 }
 
+static int keep_root(const char *device, const struct vdev_env *env, struct err *err)
+{
+	return 0;
+}
+
 static void failed_start(void)
 {
 	struct err err = ERR_INIT;
-	static const struct worker_jail jail = {own_nothing, failing_jail};
+	static const struct worker_jail jail = {own_nothing, keep_root, failing_jail};
 	struct worker *w = NULL;
 	int r;
 

@@ -360,6 +360,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (unsigned q = 0; q < VSOCK_QUEUES; q++)
 		virtq_reset(&dev.vq[q]);
 	vdev_vsock.reset(&dev);
+	vdev_vsock.leave(&dev, 0);
 	vdev_vsock.release(&dev);
 	close(pair[0]);
 	close(pair[1]);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A hostile flat guest in C: no Linux, no libc, one vCPU (two when it asks), interrupts off. It is built from the
+ * A hostile flat guest in C: no Linux, no libc, one vCPU (two when it asks), interrupts off but for that by which the
+ * one wakes the other. It is built from the
  * fake driver's own ring code and table of shapes (tests/device/driver.h, shapes.h), over the real registers
  * (registers.c). A guest is one file with guest_main(), which ends by guest_pass() or guest_wrong(); boot_test.sh
  * says what the VMM must make of it.
@@ -38,6 +39,11 @@ void guest_relax(void);
 
 /* A second processor runs fn(arg) for ever; a guest has one at most. False: this KVM does not start it. */
 bool guest_second(void (*fn)(void *arg), void *arg);
+
+/* Until ready() says so the processor `me` (0, or 1: the second) halts, which leaves a core that they share to the
+ * other. Whoever makes ready() true calls guest_wake(me) afterwards. Only once guest_second() has succeeded. */
+void guest_wait_for(unsigned me, bool (*ready)(void));
+void guest_wake(unsigned who);
 
 /* Called before each access by drv_rd() and drv_wr(), unless NULL. */
 extern void (*guest_step)(void);

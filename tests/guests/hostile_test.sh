@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# hostile_test.sh RUN_VMM CORACLE_VMM GUESTS: guests that attack the VMM (docs/testing.md has the table). Each must
+# hostile_test.sh RUN_VMM CORACLE_VMM GUESTS [thread|process]: guests that attack the VMM (docs/testing.md has the table). Each must
 # end as it says here, and the VMM must not have used more than it may: processor time, memory, descriptors, log.
 # The bounds are several times what was measured; they are there to find what grows without end. TAP.
 # shellcheck source-path=SCRIPTDIR source=common.bash
@@ -14,16 +14,24 @@ if grep -qa __asan_init "$vmm"; then
 fi
 FDS=96 RSS_KIB=65536 CPU_MS=60000 LOG_BYTES=32768
 
-# start GUEST [OPTION...]: in the foreground; its report is in $work/out, the container's input $stdin
+isolation=${4-thread}
+# Of the VMM itself: main and a vCPU, and without processes of their own, the workers'.
+least_threads=8
+[[ $isolation != process ]] || least_threads=2
+
+# start GUEST [OPTION...]: in the foreground; its report is in $work/out, the container's input $stdin. ${wrap[@]}
+# runs it.
 stdin=/dev/null
+wrap=()
 start()
 {
 	local guest=$1
 
 	shift
 	rm -f "$work/log"
-	timeout -k 5 250 "$run_vmm" --vmm "$vmm" --kernel "$guests/$guest" --init /proc/self/exe \
-		--share "$work" --timeout 200000 --measure --log "$work/log" "$@" -- /bin/true \
+	"${wrap[@]}" timeout -k 5 250 "$run_vmm" --vmm "$vmm" --kernel "$guests/$guest" \
+		--init /proc/self/exe --share "$work" --timeout 200000 --measure --log "$work/log" \
+		--isolation "$isolation" "$@" -- /bin/true \
 		>"$work/out" 2>&1 <"$stdin"
 }
 
@@ -46,6 +54,8 @@ bounded() # what
 	below "$1" rss_kib $((RSS_KIB + shadow_kib))
 	below "$1" fds $FDS
 	below "$1" log_bytes $LOG_BYTES
+	# main, six of the workers, a vCPU
+	check "$1: descriptors of $(measured threads) threads" $(($(measured threads) < least_threads))
 }
 
 # hostile TEXT GUEST [OPTION...]: ends with status 1 and reports TEXT, and is bounded.
@@ -84,6 +94,57 @@ hostile "$PANIC pages: all kept or given as they must be" pages
 hostile "$PANIC pages: the guest gives itself away" pages --cmdline self
 hostile "$PANIC requests: " requests
 check "requests: leave nothing in the share" $(($(find "$work" -mindepth 2 | wc -l) != 0))
+
+# The share that files.h wants, beside it what is not shared.
+outside=$work/outside share=$work/outside/share
+prepare_share()
+{
+	local root=$share/rootfs
+
+	mkdir -p "$root/dir" "$root/scratch" "$share/m0/volume/dir"
+	echo "a plain file" >"$root/plain"
+	echo "another" >"$root/other"
+	echo "further down" >"$root/dir/inner"
+	yes 0123456789abcdef | tr -d '\n' | head -c 65536 >"$root/big"
+	mkfifo "$root/fifo"
+	python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$root/socket"
+	mknod "$root/device" c 1 5
+	ln -s /etc/passwd "$root/absolute"
+	ln -s ../../../.. "$root/upwards"
+	ln -s ../../secret "$root/sideways"
+	echo "not for the guest" >"$outside/secret"
+	echo "read-only" >"$share/m0/volume/file"
+	ln -s file "$share/m0/volume/link"
+}
+
+# All of it. Not ctime, which a link made and taken away moves; nor the times of rootfs/scratch, which is left as it was: empty.
+listing()
+{
+	(cd "$outside" && find . -name scratch -printf '%p %y %m %U:%G\n' -o \
+		-printf '%p %y %m %U:%G %s %n %T@ %l\n' | sort
+		find . -type f -exec sha256sum {} + | sort)
+}
+
+# In a mount namespace of its own, so that nothing is left of it: $1 read-only where it is.
+# shellcheck disable=SC2016 # the inner shell's arguments
+read_only=(unshare --mount --propagation private sh -c
+	'mount --bind "$1" "$1" && mount -o remount,bind,ro,nodev,nosuid,noexec "$1" && shift && exec "$@"'
+	sh "$share/m0/volume")
+
+prepare_share
+listing >"$work/before"
+word=() cases=976
+if "${read_only[@]}" true 2>/dev/null; then
+	wrap=("${read_only[@]}")
+else
+	word=(--cmdline writable) cases=894
+	((count++))
+	echo "ok $count - files: the read-only part # SKIP no mount can be made here"
+fi
+hostile "$PANIC files: $cases cases" files --share "$share" "${word[@]}"
+wrap=()
+listing | diff "$work/before" - >"$work/out"
+check "files: leave the share, and what is around it, as it was" $?
 
 # Two processors that wait for each other by looking.
 CPU_MS=120000
@@ -125,7 +186,7 @@ slower=$quiet CPU_MS=60000
 # A neighbour that works, while another VM storms: both end as they must.
 mkfifo "$work/lines"
 timeout -k 5 250 "$run_vmm" --vmm "$vmm" --kernel "$guests/storms" --init /proc/self/exe --share "$work" \
-	--timeout 200000 --cmdline forever --debug --measure --log "$work/lines" -- /bin/true \
+	--timeout 200000 --cmdline forever --debug --measure --log "$work/lines" --isolation "$isolation" -- /bin/true \
 	>"$work/storm" 2>&1 </dev/null &
 storm=$!
 exec 3<"$work/lines"

@@ -15,6 +15,10 @@
 #define SVR        0xfee000f0ull /* spurious interrupt vector, and whether the local APIC is on */
 #define ICR_LOW    0xfee00300ull
 #define ICR_HIGH   0xfee00310ull
+#define LVT_LINT0 \
+	0xfee00350ull /* the old interrupt controller's way in, by which a device's come at first */
+#define CODE 0x10     /* the VMM's GDT */
+#define WAKE 0x40     /* the vector of wake_interrupt */
 #define SECOND_LOOKS \
 	200000u /* each an exit to the VMM: seconds, where a start takes a millisecond */
 
@@ -212,19 +216,52 @@ void guest_halt(void)
 static void (*second_fn)(void *arg);
 static void *second_arg;
 static volatile bool second_runs;
-extern const char ap_begin[], ap_end[];
+extern const char ap_begin[], ap_end[], wake_interrupt[];
 void ap_main(void);
+
+/* One gate: whatever else comes is a triple fault, as guest_pass() wants it. */
+static struct {
+	uint16_t offset_low, selector, type, offset_mid;
+	uint32_t offset_high, zero;
+} idt[WAKE + 1];
+
+/* As the VMM's, which lies in page 0: the balloon takes that away when memory of zeros is its page numbers. */
+static const uint64_t gdt[] = {
+	[CODE / 8] = 0x00af9b000000ffff, /* 64-bit code */
+	[CODE / 8 + 1] = 0x00cf93000000ffff,
+};
+
+struct table {
+	uint16_t limit;
+	uint64_t base;
+} __attribute__((packed));
+
+static void take_wakes(void)
+{
+	const struct table gates = {sizeof(idt) - 1, (uint64_t)(uintptr_t)idt},
+			   segments = {sizeof(gdt) - 1, (uint64_t)(uintptr_t)gdt};
+	uint64_t to = (uint64_t)(uintptr_t)wake_interrupt;
+
+	idt[WAKE].offset_low = (uint16_t)to;
+	idt[WAKE].selector = CODE;
+	idt[WAKE].type = 0x8e00; /* present, an interrupt gate */
+	idt[WAKE].offset_mid = (uint16_t)(to >> 16);
+	__asm__ volatile("lidt %0; lgdt %1" : : "m"(gates), "m"(segments));
+	guest_store(SVR, 4, 0x1ff);
+	guest_store(LVT_LINT0, 4, 0x10000); /* masked */
+}
 
 void ap_main(void)
 {
+	take_wakes();
 	second_runs = true;
 	for (;;)
 		second_fn(second_arg);
 }
 
-static void send_ipi(uint32_t what)
+static void send_ipi(unsigned who, uint32_t what)
 {
-	guest_store(ICR_HIGH, 4, 1u << 24); /* to the processor of APIC id 1 */
+	guest_store(ICR_HIGH, 4, who << 24); /* its APIC id */
 	guest_store(ICR_LOW, 4, what);
 	while (guest_load(ICR_LOW, 4) & (1u << 12))
 		guest_relax();
@@ -236,12 +273,35 @@ bool guest_second(void (*fn)(void *arg), void *arg)
 	second_arg = arg;
 	memcpy((void *)AP_PAGE, ap_begin, (size_t)(ap_end - ap_begin));
 	/* KVM looks who has which APIC id when an APIC is switched on, and knows of no other processor before. */
-	guest_store(SVR, 4, 0x1ff);
-	send_ipi(0x4500); /* INIT, assert */
-	send_ipi(0x4600 | (uint32_t)(AP_PAGE >> 12));
+	take_wakes();
+	send_ipi(1, 0x4500); /* INIT, assert */
+	send_ipi(1, 0x4600 | (uint32_t)(AP_PAGE >> 12));
 	for (unsigned i = 0; i < SECOND_LOOKS && !second_runs; i++)
 		guest_load(LAYOUT_VIRTIO_BASE, 4);
 	return second_runs;
+}
+
+/* Either the waker sees that the other halts, or the other sees what it has changed: each writes its own, then looks.
+ * An interrupt between the look and the halt waits for the halt: sti takes effect one instruction later. */
+static volatile bool halted[2];
+
+void guest_wait_for(unsigned me, bool (*ready)(void))
+{
+	for (;;) {
+		halted[me] = true;
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		if (ready())
+			break;
+		__asm__ volatile("sti; hlt; cli" : : : "memory");
+	}
+	halted[me] = false;
+}
+
+void guest_wake(unsigned who)
+{
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (halted[who])
+		send_ipi(who, 0x4000 | WAKE);
 }
 
 /* Start */

@@ -24,6 +24,9 @@
 /* Accesses of the first between two acts that it waits for, at most; or the race's pace, if that is more. */
 #define MEETING 64
 
+#define FIRST  0
+#define SECOND 1
+
 typedef void (*act)(struct drv *d);
 
 static struct drv *volatile target;
@@ -33,6 +36,7 @@ static volatile bool at_work;      /* it does */
 static volatile bool wanted;       /* the first waits for an act */
 static volatile unsigned acts;     /* of the second */
 static volatile unsigned steps;    /* accesses of the first */
+static volatile unsigned turn;     /* how many of them the second waits for */
 static uint32_t seed[2] = {0x9e3779b9, 0x7f4a7c15}; /* each its own */
 
 static uint32_t rnd(uint32_t *s)
@@ -55,21 +59,30 @@ static void other_wr(struct drv *d, uint32_t reg, uint32_t v)
 	guest_store(guest_window(d) + reg, 4, v);
 }
 
+static bool has_work(void)
+{
+	return other;
+}
+
+static bool has_turn(void)
+{
+	return !other || wanted || (int32_t)(steps - turn) >= 0;
+}
+
 static void second(void *arg)
 {
 	act a = other;
-	unsigned from = steps, pause = any() % pace;
 
+	turn = steps + any() % pace;
 	at_work = a;
-	if (!a) {
-		guest_relax();
+	guest_wake(FIRST);
+	guest_wait_for(SECOND, a ? has_turn : has_work);
+	if (!a)
 		return;
-	}
-	while (other && !wanted && steps - from < pause)
-		guest_relax();
 	a(target);
 	wanted = false;
 	acts++;
+	guest_wake(FIRST);
 }
 
 /* Addresses are within what devices may be given: elsewhere a used ring would be written over our page tables. */
@@ -128,20 +141,36 @@ static void read_and_acknowledge(struct drv *d)
 
 /* The first one's */
 
+static bool is_acted(void)
+{
+	return !wanted;
+}
+
+static bool is_at_work(void)
+{
+	return at_work;
+}
+
+static bool is_at_rest(void)
+{
+	return !at_work;
+}
+
 /* At each of its accesses. The other can always act: nothing of the first's holds it. */
 static void step(void)
 {
 	static uint32_t left;
-	unsigned before = acts;
 
 	steps++;
-	if (left--)
+	if (left--) {
+		if (has_turn())
+			guest_wake(SECOND);
 		return;
-	/* On one core each of these costs a slice of time: not too often. */
+	}
 	left = rnd(&seed[0]) % (pace > MEETING ? pace : MEETING);
 	wanted = true;
-	while (acts == before)
-		guest_relax();
+	guest_wake(SECOND);
+	guest_wait_for(FIRST, is_acted);
 }
 
 /* It waits for nothing that the other could prevent. How many requests came back: as far as one can tell. */
@@ -187,14 +216,14 @@ static unsigned round_of(struct drv *d, unsigned n)
 	target = d;
 	pace = races[n].pace;
 	other = races[n].second;
-	while (!at_work)
-		guest_relax();
+	guest_wake(SECOND);
+	guest_wait_for(FIRST, is_at_work);
 	guest_step = step;
 	answered = set_up_and_ask(d);
 	guest_step = NULL;
 	other = NULL;
-	while (at_work)
-		guest_relax();
+	guest_wake(SECOND);
+	guest_wait_for(FIRST, is_at_rest);
 	return answered;
 }
 

@@ -46,6 +46,18 @@ ap_long:
 	call	ap_main				/* does not return */
 	ud2
 
+/* The one interrupt there is: what wakes a processor from guest_wait_for(). It says so to its local APIC. */
+	.globl wake_interrupt
+wake_interrupt:
+	pushq	%rax
+	pushq	%rbx
+	movl	$0xfee000b0, %ebx		/* EOI */
+	xorl	%eax, %eax
+	movl	%eax, (%rbx)
+	popq	%rbx
+	popq	%rax
+	iretq
+
 	.bss
 	.balign	16
 	.space	65536

@@ -232,7 +232,8 @@ static void take_answer(struct answer *a, const struct proto_frame *f)
 	uint32_t len = f->len - (uint32_t)sizeof(m);
 
 	memcpy(&m, f->payload, sizeof(m));
-	if (m.id != a->id || a->done || m.more > 1 || m.reserved || a->len + len > ANSWERS_MAX) {
+	if (m.id != a->id || (a->done && !a->several) || m.more > 1 || m.reserved ||
+		a->len + len > ANSWERS_MAX) {
 		printf("Bail out! an answer to what was not asked\n");
 		exit(1);
 	}

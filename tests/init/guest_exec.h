@@ -49,6 +49,7 @@ struct answer {
 	uint32_t id;
 	int32_t errnum;
 	bool done;
+	bool several; /* questions have this id: further answers may come */
 	uint32_t messages;
 	size_t len;
 	uint8_t data[ANSWERS_MAX + 1]; /* all payloads, and a NUL */

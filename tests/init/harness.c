@@ -120,6 +120,13 @@ const char *harness_cgroup_text(const char *file)
 	return text;
 }
 
+bool harness_leave_group(pid_t pid)
+{
+	autofd int fd = openat(cgroup_root, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+
+	return fd >= 0 && dprintf(fd, "%d", pid) > 0;
+}
+
 bool harness_controller(const char *name)
 {
 	autofd int fd = openat(cgroup_base, "cgroup.controllers", O_RDONLY | O_CLOEXEC);

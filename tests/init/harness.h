@@ -30,6 +30,9 @@ bool harness_controller(const char *name);
 /* What a file of the container's group says now; static. */
 const char *harness_cgroup_text(const char *file);
 
+/* Moves a process (as this machine numbers it) out of the container's group. */
+bool harness_leave_group(pid_t pid);
+
 /* NULL, or why this machine cannot run these tests. */
 const char *harness_open(void);
 void harness_close(void);

@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include "lib/base.h"
@@ -359,6 +361,51 @@ static void test_resize(void)
 	guest_end(&g);
 }
 
+/* The next child of the agent stays in its first stop: what a container can do to one, at its best. */
+static bool hold_child(struct guest *guest)
+{
+	int status;
+
+	return waitpid(guest->pid, &status, __WALL) == guest->pid && WIFSTOPPED(status) &&
+	       status >> 8 == (SIGTRAP | PTRACE_EVENT_FORK << 8) &&
+	       ptrace(PTRACE_CONT, guest->pid, NULL, NULL) == 0;
+}
+
+/* All that may be under way are held; nothing but their answers suffers, and that for 15 s. */
+static void test_held(void)
+{
+	unsigned held = 0;
+
+	boot(fresh("echo up; cat"));
+	guest_until_out(&g, "up\n");
+	if (ptrace(PTRACE_SEIZE, g.pid, NULL, PTRACE_O_TRACEFORK) < 0) {
+		skip("no ptrace here");
+		guest_end(&g);
+		return;
+	}
+	for (unsigned i = 0; i < 16; i++) {
+		ask_send(&g, PROTO_ASK_PROCESSES, NULL, 0);
+		held += hold_child(&g);
+	}
+	eq_int(held, 16, "sixteen questions whose processes are held");
+	ok(ask(&g, PROTO_ASK_STATS, NULL, 0) && g.answer.errnum == EAGAIN, "no room for another");
+	g.answer.several = true;
+	g.answer.messages = 0;
+	while (g.answer.messages < 16 && guest_step(&g))
+		;
+	ok(g.answer.messages == 16 && g.answer.errnum == ETIMEDOUT,
+		"they are answered all the same");
+	ok(strstr((char *)g.answer.data, "the container holds up the answer") != NULL, "say why");
+	ask_send(&g, PROTO_ASK_PROCESSES, NULL, 0);
+	ok(hold_child(&g), "there is room again, for as many");
+	guest_signal(&g, 1, SIGKILL);
+	ok(guest_until(&g, &g.exited), "and the end is not held up");
+	/* A tracer sees the dead before init does. */
+	while (waitpid(-1, NULL, __WALL | WNOHANG) > 0)
+		;
+	guest_end(&g);
+}
+
 static void bad(const char *what, const struct proto_ask *m, uint32_t len)
 {
 	uint8_t buf[64] = {0};
@@ -391,6 +438,7 @@ int main(void)
 	test_stats();
 	test_oom();
 	test_resize();
+	test_held();
 	bad("no question", &(struct proto_ask){.what = 0}, sizeof(struct proto_ask));
 	bad("an unknown one", &(struct proto_ask){.what = PROTO_QUESTIONS},
 		sizeof(struct proto_ask));

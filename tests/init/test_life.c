@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -297,6 +298,41 @@ static void test_terminal(void)
 	guest_end(&g);
 }
 
+/* A process that the end of the container does not reach, and, traced, that nobody can reap: what root of a container
+ * without a pid namespace of its own can make of an exec'd one. */
+static void test_unreachable(bool traced)
+{
+	struct gspec *s = fresh("echo up; read x; exit 5");
+	static struct texec ex;
+	pid_t pid = 0, first = 0;
+
+	s->namespaces &= ~GNS_PID;
+	guest_boot(&g, s);
+	guest_until(&g, &g.ready);
+	guest_start(&g);
+	guest_until_out(&g, "up\n");
+	first = atoi(harness_cgroup_text("cgroup.procs"));
+	texec_init(&ex, "echo up; exec sleep 1000");
+	texec_start(&g, &ex);
+	guest_until(&g, &ex.wrote);
+	for (const char *p = harness_cgroup_text("cgroup.procs"); *p; p += strcspn(p, "\n") + 1)
+		if (atoi(p) != first)
+			pid = atoi(p);
+	if (traced && ptrace(PTRACE_SEIZE, pid, NULL, NULL) < 0) {
+		skip("no ptrace here");
+		guest_end(&g);
+		return;
+	}
+	ok(pid > 0 && harness_leave_group(pid), "an exec'd process out of reach (traced: %d)",
+		traced);
+	ok(write_full(g.stream[0], "\n", 1) == 0, "the first one ends");
+	ok(guest_until(&g, &g.exited) && g.exit.status == 5, "the container's end is told");
+	ok(traced || (ex.exited && ex.exit.status == 137 && ex.closed), "after the process's");
+	if (traced)
+		waitpid(pid, NULL, __WALL);
+	guest_end(&g);
+}
+
 int main(void)
 {
 	const char *why = harness_open();
@@ -309,6 +345,8 @@ int main(void)
 	test_kill();
 	test_own_signal();
 	test_leftovers();
+	test_unreachable(false);
+	test_unreachable(true);
 	test_big_streams();
 	test_late_reader();
 	test_closed_stdin();

@@ -11,35 +11,40 @@
 #include "seccomp/policy.h"
 #include "tests/device/driver.h"
 #include "vmm/confine.h"
+#include "vmm/virtio/devices.h"
 
 static int report_fd, empty_ns;
 
 /* As vmm/jail.c does it. The report of a forbidden call goes to what was standard error: the workers have none. */
 static int own(const char *device, const int *keep, unsigned n, struct err *err)
 {
-	bool fs = !strcmp(device, "fs");
-	int fd[64], r;
+	int fd[64];
 
 	BUG_ON(n + 2 > ARRAY_SIZE(fd));
 	memcpy(fd, keep, n * sizeof(fd[0]));
 	fd[n] = report_fd;
-	fd[n + 1] = fs ? -1 : empty_ns;
-	r = confine_fds(fd, n + 2, err);
-	if (r < 0 || fs)
-		return r;
-	r = confine_root(empty_ns, err);
+	fd[n + 1] = empty_ns;
+	return confine_fds(fd, n + 2, err);
+}
+
+static int root(const char *device, const struct vdev_env *env, struct err *err)
+{
+	int r = strcmp(device, "fs") ? confine_root(empty_ns, err)
+				     : confine_tree(env->fd[FS_FD_ROOT], empty_ns, err);
+
 	close(empty_ns);
 	return r;
 }
 
 static int close_jail(const char *device, unsigned thread, struct err *err)
 {
-	int r = strcmp(device, "fs") ? confine_landlock(err) : 0;
+	unsigned files = strcmp(device, "fs") ? CONFINE_FILES : 0;
+	int r = confine_landlock(CONFINE_SOCKETS | files, err);
 
 	return r < 0 ? r : policy_install(device, err);
 }
 
-static const struct worker_jail jail = {own, close_jail};
+static const struct worker_jail jail = {own, root, close_jail};
 
 __attribute__((constructor)) static void jail_on(void)
 {

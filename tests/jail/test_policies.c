@@ -231,7 +231,17 @@ static void use_main(void)
 	need(fcntl(pipe_fd[1], F_SETFL, fcntl(pipe_fd[1], F_GETFL) | O_NONBLOCK) == 0, 24);
 	need(prctl(PR_SET_PDEATHSIG, 0) == 0, 25);
 	need(syscall(SYS_tgkill, getpid(), getpid(), SIGURG) == 0 && kicked, 26);
+	need(waitid(P_PIDFD, -1, NULL, WEXITED | WNOHANG) < 0 && errno == EINVAL, 28);
+	need(waitid(P_PIDFD, -1, NULL, WEXITED) < 0 && errno == EINVAL, 29);
+	need(syscall(SYS_pidfd_send_signal, -1, SIGKILL, NULL, 0) < 0 && errno == EBADF, 9);
 	need(close(pair[0]) == 0, 27);
+}
+
+static void use_waiter(void)
+{
+	use_common();
+	need(send(pair[0], "x", 1, MSG_NOSIGNAL) == 1, 95);
+	need(close(pair[0]) == 0, 96);
 }
 
 static void use_vcpu(void)
@@ -243,7 +253,9 @@ static void use_vcpu(void)
 	need(ioctl(event_fd, KVM_RUN, 0) < 0 && errno == ENOTTY, 30);
 	need(ioctl(event_fd, KVM_KVMCLOCK_CTRL, 0) < 0 && errno == ENOTTY, 29);
 	need(ioctl(event_fd, KVM_GET_REGS, &regs) < 0 && errno == ENOTTY, 31);
-	need(send(pair[0], "x", 1, MSG_NOSIGNAL) == 1 && recv(pair[1], &c, 1, 0) == 1, 32);
+	need(send(pair[0], "x", 1, MSG_DONTWAIT | MSG_NOSIGNAL) == 1 &&
+			recv(pair[1], &c, 1, 0) == 1,
+		32);
 }
 
 static void use_rng(void)
@@ -369,6 +381,7 @@ static const struct {
 	{"rng", use_rng},
 	{"balloon", use_balloon},
 	{"console", use_console},
+	{"waiter", use_waiter},
 };
 
 static void allowed(const char *kind, void (*use)(void))

@@ -20,6 +20,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/base.h"
@@ -102,6 +103,16 @@ static const struct wrong wrong[] = {
 	{"main", SYS_tgkill, {0, 0, SIGTERM}, "tgkill int2 == 0xf"},
 	{"main", SYS_prctl, {PR_SET_PDEATHSIG, SIGKILL}, "prctl int0 == 0x1, int1 == 0x9"},
 	{"main", SYS_getrandom, {POINTER, 1, 1}, "getrandom int2 == 0x1"},
+	{"main", SYS_waitid, {P_ALL, 0, POINTER, WEXITED | WNOHANG, 0},
+		"waitid int0 == 0x0, int3 == 0x5, int4 == 0x0"},
+	{"main", SYS_waitid, {P_PIDFD, NONE, POINTER, WEXITED | WSTOPPED, 0},
+		"waitid int0 == 0x3, int3 == 0x6, int4 == 0x0"},
+	{"main", SYS_pidfd_send_signal, {NONE, SIGTERM, 0, 0},
+		"pidfd_send_signal int1 == 0xf, int2 == 0x0, int3 == 0x0"},
+	{"main", SYS_pidfd_send_signal, {NONE, SIGKILL, POINTER, 0},
+		"pidfd_send_signal int1 == 0x9, arg2 != 0, int3 == 0x0"},
+	{"waiter", SYS_sendto, {NONE, POINTER, 1, MSG_DONTWAIT, 0, 0},
+		"sendto int3 == 0x40, int4 == 0x0"},
 	/* what a policy does not allow at all */
 	{"console", SYS_getppid, {0}, "getppid"},
 	{"console", SYS_readv, {NONE, POINTER, 1}, "readv"},

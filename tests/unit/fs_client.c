@@ -31,16 +31,12 @@ static void die(const char *what)
 	exit(99);
 }
 
-struct fsc *fsc_on(const char *dir)
+static void start(struct fsc *c)
 {
-	struct fsc *c = calloc(1, sizeof(*c));
 	struct err err = ERR_INIT;
 	struct fuse_entry_out e;
 	int root;
 
-	if (!c)
-		die("calloc");
-	snprintf(c->dir, sizeof(c->dir), "%s", dir);
 	root = open(c->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
 		die(c->dir);
@@ -53,7 +49,24 @@ struct fsc *fsc_on(const char *dir)
 	if (fsc_init(c, ~0ull) < 0 || fsc_lookup(c, FUSE_ROOT_ID, "rootfs", &e) < 0)
 		die("rootfs");
 	c->rootfs = e.nodeid;
+}
+
+struct fsc *fsc_on(const char *dir)
+{
+	struct fsc *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		die("calloc");
+	snprintf(c->dir, sizeof(c->dir), "%s", dir);
+	start(c);
 	return c;
+}
+
+void fsc_restart(struct fsc *c)
+{
+	fs_thread_release(&c->t);
+	fs_server_release(&c->fs);
+	start(c);
 }
 
 struct fsc *fsc_new(const char *base)

@@ -38,6 +38,8 @@ struct fsc_arg {
 struct fsc *fsc_new(const char *base);
 /* The same over a tree of the caller's, which has a rootfs. */
 struct fsc *fsc_on(const char *dir);
+/* Another server on the same tree: a jailed one has the mounts that were there when it started. All nodes are new. */
+void fsc_restart(struct fsc *c);
 void fsc_free(struct fsc *c); /* removes the tree, too */
 
 /* One request of up to 4 arguments, ended by {0}. Room for `room` reply bytes behind the header.

@@ -386,6 +386,7 @@ static void test_read_only(void)
 			return;
 		}
 	}
+	fsc_restart(c);
 	eq_int(fsc_lookup(c, FUSE_ROOT_ID, "m0", &e), 0, "LOOKUP of the mount");
 	ok(e.attr.flags & FUSE_ATTR_SUBMOUNT, "it is a mount to the guest, too");
 	ro = e.nodeid;
@@ -436,10 +437,12 @@ static void test_read_only(void)
 	fsc_forget(c, ro, 1);
 	ok(umount2(host("m0"), MNT_DETACH) == 0, "unmounted");
 	ok(mount("tmpfs", host("rootfs"), "tmpfs", 0, NULL) == 0, "a mount as the root");
+	fsc_restart(c);
 	eq_int(fsc_lookup(c, FUSE_ROOT_ID, "rootfs", &e), 0, "LOOKUP of it");
 	ok(!(e.attr.flags & FUSE_ATTR_SUBMOUNT), "no mount of its own to the guest");
 	fsc_forget(c, e.nodeid, 1);
 	ok(umount2(host("rootfs"), MNT_DETACH) == 0, "unmounted");
+	fsc_restart(c);
 }
 
 /* A mount with its source's name: the guest's file system begins at the directory that holds it. */
@@ -456,6 +459,7 @@ static void test_holder(void)
 	}
 	mkdir(host("m1/name/d"), 0755);
 	ok(mount("tmpfs", host("m1/name/d"), "tmpfs", 0, NULL) == 0, "a mount below it");
+	fsc_restart(c);
 	eq_int(fsc_lookup(c, FUSE_ROOT_ID, "m1", &holder), 0, "LOOKUP of the directory");
 	ok(holder.attr.flags & FUSE_ATTR_SUBMOUNT, "which is a mount to the guest");
 	eq_int(fsc_lookup(c, holder.nodeid, "name", &held), 0, "LOOKUP of the mount in it");
@@ -469,6 +473,7 @@ static void test_holder(void)
 		"is of the mount that it holds");
 	fsc_forget(c, holder.nodeid, 1);
 	ok(umount2(host("m1/name"), MNT_DETACH) == 0, "unmounted");
+	fsc_restart(c);
 }
 
 /* Two threads of one server on the same names, nodes and handles; the tables must balance at the

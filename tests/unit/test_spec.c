@@ -317,6 +317,17 @@ static void test_annotations(void)
 	refuses("annotations", "{\"coracle.vm.vcpus\":\"0\"}",
 		"expected a number from 1 to 16, got '0'");
 	refuses("annotations", "{\"coracle.vm.vcpus\":\"17\"}", "expected a number from 1 to 16");
+	spec = config_try("annotations", "{\"coracle.vm.isolation\":\"process\"}");
+	ok(spec && spec->vm.isolation == SPEC_ISOLATION_PROCESS, "isolation: processes");
+	container_spec_free(spec);
+	spec = config_try("annotations", "{\"coracle.vm.isolation\":\"thread\"}");
+	ok(spec && spec->vm.isolation == SPEC_ISOLATION_THREAD, "isolation: threads");
+	container_spec_free(spec);
+	refuses("annotations", "{\"coracle.vm.isolation\":\"both\"}",
+		"annotations[\"coracle.vm.isolation\"]: expected 'thread' or 'process', got "
+		"'both'");
+	refuses("annotations", "{\"coracle.vm.isolation\":\"\"}",
+		"expected 'thread' or 'process', got ''");
 	refuses("annotations", "{\"coracle.vm.kernel\":\"k\"}",
 		"expected an absolute path, got 'k'");
 	refuses("annotations", "{\"\":\"x\"}", "an annotation's key must not be empty");

@@ -5,11 +5,11 @@
  * include this header, virtq.h and lib/ only. So a worker can be a thread (default) or a process.
  *
  * Life: init() in the VMM's main thread (allocate everything: nothing is allocated later) -> the worker
- * starts -> enter() in the worker (take root away, open what must be opened from inside) -> jail ->
- * ready. Then, driven by the transport's control messages: activate() when the driver sets DRIVER_OK,
+ * starts -> open() (what has a path) -> its root is taken away -> enter() in each thread (what must be
+ * done from inside) -> jail -> ready. Then, driven by the transport's control messages: activate() when the driver sets DRIVER_OK,
  * kick(q) when a queue was kicked, event() when a watched fd is ready, reset() when the driver resets.
  *
- * Descriptors: a jailed worker has a table of its own, which holds env's and what it opens itself from enter() on;
+ * Descriptors: a jailed worker has a table of its own, which holds env's and what it opens itself from open() on;
  * what init() opened it has not. leave() closes what the worker opened; release() touches no descriptor.
  *
  * A worker has one thread per ops->n_threads. Thread 0 serves the control socket; queue q belongs to thread
@@ -78,9 +78,12 @@ struct vdev_ops {
 	/* Allocates dev->priv and sets n_queues, n_threads (>= 1). env is filled in. */
 	int (*init)(struct vdev *dev, struct err *err);
 	void (*release)(struct vdev *dev); /* also after a failed or missing init */
+	/* In thread 0 of the worker, before its root is taken away and before enter(): what must be opened by a
+	 * path. leave() closes it. May be NULL. */
+	int (*open)(struct vdev *dev, struct err *err);
 	/* In each worker thread, before its jail closes. May be NULL. */
 	int (*enter)(struct vdev *dev, unsigned thread, struct err *err);
-	/* At the end of each, thread 0's being the last, and also after a failed enter(): closes what was
+	/* At the end of each, thread 0's being the last, and also after a failed open() or enter(): closes what was
 	 * opened in the worker, whose table of descriptors is its own. May be NULL. */
 	void (*leave)(struct vdev *dev, unsigned thread);
 	int (*activate)(struct vdev *dev); /* 0 or -VFAULT_*; may be NULL */

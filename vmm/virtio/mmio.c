@@ -74,14 +74,17 @@ static void give_up(struct vmmio *t)
 
 /* Talking to the worker (syscalls of a vCPU thread here: sendto, recvfrom, write) */
 
-/* One message, one answer: 0 or a VFAULT_*. -EIO: there was none. */
+/*
+ * One message, one answer: 0 or a VFAULT_*. -EIO: there was none. The worker may be the guest's: one that answers what
+ * it has not read fills its socket, and must not hold the vCPU there either (MSG_DONTWAIT).
+ */
 static int ask_worker(struct vmmio *t, const struct vdev_ctl *msg, uint32_t *ret_vfault)
 {
 	struct vdev_ctl_reply reply;
 	ssize_t n = -1;
 
-	if (t->ctl_fd >= 0 &&
-		send(t->ctl_fd, msg, sizeof(*msg), MSG_NOSIGNAL) == (ssize_t)sizeof(*msg))
+	if (t->ctl_fd >= 0 && send(t->ctl_fd, msg, sizeof(*msg), MSG_NOSIGNAL | MSG_DONTWAIT) ==
+				      (ssize_t)sizeof(*msg))
 		do
 			n = recv(t->ctl_fd, &reply, sizeof(reply), 0);
 		while (n < 0 && errno == EINTR);

@@ -43,6 +43,8 @@ struct worker {
 	bool held;       /* thread 0 wants the others to stay out of the device */
 	unsigned inside; /* threads other than 0 that are in the device */
 	unsigned gone;   /* threads other than 0 that have left for good */
+	bool over;       /* thread 0 has left, as the last */
+	bool freed;      /* worker_free() was called */
 };
 
 /* Serves until w->stop. */

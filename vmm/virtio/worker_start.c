@@ -48,9 +48,25 @@ static int step_own(struct worker_thread *t, struct err *err)
 	return w->jail->own(w->dev->ops->name, keep, n, err);
 }
 
+static int step_open(struct worker_thread *t, struct err *err)
+{
+	const struct vdev_ops *ops = t->w->dev->ops;
+
+	return t->index == 0 && ops->open ? ops->open(t->w->dev, err) : 0;
+}
+
+static int step_root(struct worker_thread *t, struct err *err)
+{
+	const struct worker *w = t->w;
+
+	if (!w->jail || t->index != 0)
+		return 0;
+	return w->jail->root(w->dev->ops->name, &w->dev->env, err);
+}
+
 static void *thread_main(void *arg);
 
-/* Thread 0 creates the others: they share its table. One that cannot be created has nothing to report. */
+/* Thread 0 creates the others: they share its table and its root. One that cannot be created has nothing to report. */
 static int step_others(struct worker_thread *t, struct err *err)
 {
 	struct worker *w = t->w;
@@ -78,6 +94,8 @@ static int step_close(struct worker_thread *t, struct err *err)
 static int (*const start_steps[])(struct worker_thread *t, struct err *err) = {
 	step_name,
 	step_own,
+	step_open,
+	step_root,
 	step_others,
 	step_enter,
 	step_close,
@@ -116,7 +134,8 @@ static void wait_for_others(struct worker *w)
 	pthread_mutex_unlock(&w->lock);
 }
 
-/* What was opened in the worker is closed there. */
+/* What was opened in the worker is closed there. Whoever has left waits: a process that ends with its worker ends at
+ * once, and not thread by thread. */
 static void leave(struct worker_thread *t)
 {
 	struct worker *w = t->w;
@@ -125,11 +144,14 @@ static void leave(struct worker_thread *t)
 		wait_for_others(w);
 	if (w->dev->ops->leave)
 		w->dev->ops->leave(w->dev, t->index);
-	if (t->index == 0)
-		return;
 	pthread_mutex_lock(&w->lock);
-	w->gone++;
+	if (t->index == 0)
+		w->over = true;
+	else
+		w->gone++;
 	pthread_cond_broadcast(&w->changed);
+	while (!w->freed)
+		pthread_cond_wait(&w->changed, &w->lock);
 	pthread_mutex_unlock(&w->lock);
 }
 
@@ -272,12 +294,42 @@ int worker_start(
 	return 0;
 }
 
+static void leave_fd(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+/* By number, which the worker goes on reading. */
+void worker_leave_fds(struct worker *w)
+{
+	const struct vdev_env *env = &w->dev->env;
+
+	leave_fd(env->ctl_fd);
+	leave_fd(env->cmd_fd);
+	for (unsigned i = 0; i < VDEV_FDS_MAX; i++)
+		leave_fd(env->fd[i]);
+	for (unsigned i = 0; i < w->n; i++) {
+		leave_fd(w->thread[i].epoll_fd);
+		leave_fd(w->thread[i].wake_fd);
+	}
+}
+
+void worker_wait(struct worker *w)
+{
+	pthread_mutex_lock(&w->lock);
+	while (!w->over)
+		pthread_cond_wait(&w->changed, &w->lock);
+	pthread_mutex_unlock(&w->lock);
+}
+
 void worker_free(struct worker *w)
 {
 	if (!w)
 		return;
 	pthread_mutex_lock(&w->lock);
 	atomic_store(&w->stop, true);
+	w->freed = true;
 	pthread_cond_broadcast(&w->changed);
 	pthread_mutex_unlock(&w->lock);
 	for (unsigned i = 0; i < w->n; i++)

@@ -80,6 +80,17 @@ static void fs_release(struct vdev *dev)
 	dev->priv = NULL;
 }
 
+/* /proc is no part of the share. */
+static int fs_open(struct vdev *dev, struct err *err)
+{
+	struct fs_device *d = dev->priv;
+	int r = 0;
+
+	for (unsigned i = 0; i < FS_REQUEST_THREADS && r == 0; i++)
+		r = fs_thread_open(&d->thread[i], true, err);
+	return r;
+}
+
 static int fs_enter(struct vdev *dev, unsigned thread, struct err *err)
 {
 	struct fs_device *d = dev->priv;
@@ -135,6 +146,7 @@ const struct vdev_ops vdev_fs = {
 	.queue_size = VIRTQ_SIZE_MAX,
 	.init = fs_init,
 	.release = fs_release,
+	.open = fs_open,
 	.enter = fs_enter,
 	.leave = fs_leave,
 	.kick = fs_kick,

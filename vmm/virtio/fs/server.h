@@ -51,8 +51,8 @@ struct fs_server {
 /* What one worker thread needs of its own. */
 struct fs_thread {
 	struct fs_server *fs;
-	int proc_fd; /* /proc/thread-self/fd: descriptors opened again by number. Also this thread's
-			cwd */
+	int proc_fd; /* /proc/thread-self/fd, of a thread with the same table: descriptors opened again by
+			number. Also this thread's cwd */
 	mode_t umask;                          /* the thread's current one */
 	uid_t uid;                             /* owner of what it creates */
 	struct __user_cap_data_struct caps[2]; /* as they were at start: what "restore" means */
@@ -72,12 +72,14 @@ void fs_server_release(struct fs_server *fs);
  * (a guest that sends DESTROY meanwhile) keep what they have pinned until they are done. */
 void fs_server_reset(struct fs_server *fs);
 
-/* Two steps: the memory (any thread, before the worker starts), then in the thread itself: its own
- * umask, root and working directory (CLONE_FS), its view of its descriptors. Needs /proc. jail_fd,
- * unless -1, becomes the thread's root. 0 or -errno. */
+/* Three steps: the memory (any thread, before the worker starts); its view of its descriptors (one that shares its
+ * table, and lives as long; needs /proc); then in the thread itself: its own umask, root and working directory
+ * (CLONE_FS). jail_fd, unless -1, becomes the thread's root, if it is not already. enter() does open()'s
+ * work where that was not done. 0 or -errno. */
 int fs_thread_init(struct fs_thread *t, struct fs_server *fs, struct err *err);
+int fs_thread_open(struct fs_thread *t, bool jailed, struct err *err);
 int fs_thread_enter(struct fs_thread *t, int jail_fd, struct err *err);
-/* At its end: the descriptor that enter() opened. */
+/* At its end: the descriptor that open() opened. */
 void fs_thread_leave(struct fs_thread *t);
 void fs_thread_release(struct fs_thread *t);
 

@@ -55,16 +55,17 @@ static struct __user_cap_header_struct cap_header(void)
 }
 
 /*
- * The thread's own descriptors, by number. Jailed: as a mount of its own that hangs nowhere, so that ".." from
- * there leads nowhere; the directory itself lies outside of the thread's root, and from it ".." would lead
- * through /proc to the host's root.
+ * Jailed: as a mount of its own that hangs nowhere, so that ".." from there leads nowhere; the directory itself lies
+ * outside of the thread's root, and from it ".." would lead through /proc to the host's root.
  */
-static int open_proc(bool jailed)
+int fs_thread_open(struct fs_thread *t, bool jailed, struct err *err)
 {
-	if (!jailed)
-		return open("/proc/thread-self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	return (int)syscall(SYS_open_tree, AT_FDCWD, "/proc/thread-self/fd",
-		OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	if (jailed)
+		t->proc_fd = open_tree(
+			AT_FDCWD, "/proc/thread-self/fd", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	else
+		t->proc_fd = open("/proc/thread-self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return t->proc_fd < 0 ? err_set(err, errno, "cannot open '/proc/thread-self/fd'") : 0;
 }
 
 /* device.c says what each is for. */
@@ -85,7 +86,7 @@ static int drop_caps(void)
 	return (int)syscall(SYS_capset, &hdr, caps);
 }
 
-/* capget(2), unshare(2), chroot(2), open_tree(2): before the jail closes. */
+/* capget(2), unshare(2), chroot(2): before the jail closes. */
 int fs_thread_enter(struct fs_thread *t, int jail_fd, struct err *err)
 {
 	struct __user_cap_header_struct hdr = cap_header();
@@ -94,9 +95,8 @@ int fs_thread_enter(struct fs_thread *t, int jail_fd, struct err *err)
 	/* umask, root and working directory belong to all threads of a process otherwise */
 	if (unshare(CLONE_FS) < 0)
 		return err_set(err, errno, "cannot take the file server's thread its own umask");
-	t->proc_fd = open_proc(jail_fd >= 0);
-	if (t->proc_fd < 0)
-		return err_set(err, errno, "cannot open '/proc/thread-self/fd'");
+	if (t->proc_fd < 0 && fs_thread_open(t, jail_fd >= 0, err) < 0)
+		return -err->errnum;
 	if (jail_fd >= 0 && (fchdir(jail_fd) < 0 || chroot(".") < 0))
 		return err_set(err, errno, "cannot make the share the file server's root");
 	if (fchdir(t->proc_fd) < 0)
