@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -96,13 +97,17 @@ int files_kvm_is_software(void)
 
 const char *files_kvm_group(void)
 {
+	static char name[64];
+	static bool known;
+	const struct group *gr = NULL;
 	struct stat st;
-	const struct group *gr;
 
-	if (stat("/dev/kvm", &st) < 0 || (st.st_mode & 0060) != 0060)
-		return "";
-	gr = getgrgid(st.st_gid);
-	return gr ? gr->gr_name : "";
+	if (!known && stat("/dev/kvm", &st) == 0 && (st.st_mode & 0060) == 0060)
+		gr = getgrgid(st.st_gid);
+	if (gr)
+		snprintf(name, sizeof(name), "%s", gr->gr_name);
+	known = true;
+	return name;
 }
 
 int files_open_kvm(struct err *err)

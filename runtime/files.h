@@ -21,7 +21,8 @@ int files_open_checked(const char *path, mode_t type);
  * others. *ret_path (may be NULL) is where it was looked for, in static memory, also on failure. */
 int files_open_kernel(const char *annotation, const char **ret_path, struct err *err);
 
-/* The name of the group that owns /dev/kvm and may use it; "": none. In static memory. */
+/* The name of the group that owns /dev/kvm and may use it; "": none. In static memory. The first
+ * call counts: in a user namespace groups have no names that mean anything. */
 const char *files_kvm_group(void);
 /* Opens /dev/kvm and refuses a software KVM that cannot run Linux; the error says what to do. */
 int files_open_kvm(struct err *err);

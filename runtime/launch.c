@@ -250,7 +250,11 @@ static int enter_userns(struct launch *l, struct err *err)
 {
 	char note[ROOTLESS_NOTE_BYTES];
 	bool warn;
-	int r = rootless_enter(l->signal_fd, note, &warn, err);
+	int r;
+
+	if (geteuid() != 0)
+		(void)files_kvm_group(); /* an error names it */
+	r = rootless_enter(l->signal_fd, note, &warn, err);
 
 	if (r == 0 && *note)
 		log_msg(warn ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG, "%s", note);

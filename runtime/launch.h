@@ -47,7 +47,7 @@ struct launch {
 	{"bundle", 'b', OPTION_STRING, "DIR", "the bundle (default: .)", &(l)->bundle},                     \
 	{"pid-file", 0, OPTION_STRING, "FILE", "write the VMM's pid to FILE", &(l)->pid_file},              \
 	{"console-socket", 0, OPTION_STRING, "PATH", "socket that gets the terminal", &(l)->console_socket}, \
-	{"isolation", 0, OPTION_STRING, "thread|process", "what device workers are", &(l)->isolation}, \
+	{"isolation", 0, OPTION_STRING, "thread|process", "device workers: threads (default) or processes", &(l)->isolation}, \
 	{"no-pivot", 0, OPTION_FLAG, NULL, "accepted: the guest always pivots", &(l)->no_pivot},            \
 	{"no-new-keyring", 0, OPTION_FLAG, NULL, "accepted: keyrings are the guest's", &(l)->no_new_keyring}, \
 	{"preserve-fds", 0, OPTION_NUMBER, "N", "descriptors to pass on (only 0 works)", &(l)->preserve_fds}

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,16 +13,14 @@
 #include <unistd.h>
 
 #include "lib/base.h"
-#include "lib/cleanup.h"
 #include "lib/fd.h"
 #include "vmm/report.h"
 #include "vmm/virtio/devices.h"
 
-#define EVENTS_MAX      16
-#define BIND_TIMEOUT_MS 10000
-#define CONSOLE_TURN    8  /* reads of 4 KiB before the others have their turn */
-#define CONSOLE_LAST    64 /* when the VM has died: all a pipe can hold, and a bound */
-#define PANIC_MARK      "Kernel panic - not syncing"
+#define EVENTS_MAX   16
+#define CONSOLE_TURN 8  /* reads of 4 KiB before the others have their turn */
+#define CONSOLE_LAST 64 /* when the VM has died: all a pipe can hold, and a bound */
+#define PANIC_MARK   "Kernel panic - not syncing"
 
 /* What goes on to the container's process. Not: what the kernel sends for a bug of our own (SEGV,
  * BUS, FPE, ILL, TRAP, SYS, ABRT), what cannot be caught, and SIGURG, which kicks vCPUs. */
@@ -69,67 +66,6 @@ static int set_nonblock(int fd, struct err *err)
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
 		return err_set(err, errno, "cannot prepare the vsock device's socket");
 	return 0;
-}
-
-/* The vsock device's worker answers within microseconds; it is running already. */
-static int bind_port(
-	struct life *l, uint32_t port, uint32_t flags, const int *fds, unsigned n, struct err *err)
-{
-	struct vsock_cmd cmd = {
-		.type = VSOCK_CMD_BIND,
-		.port = port,
-		.count = 1,
-		.flags = flags,
-		.id = ++l->next_id,
-	};
-	struct pollfd p = {.fd = l->vsock_fd, .events = POLLIN};
-	struct vsock_cmd_reply reply;
-	ssize_t len;
-	int r;
-
-	r = send_fds(l->vsock_fd, &cmd, sizeof(cmd), fds, n);
-	if (r == -EPIPE || r == -ECONNRESET)
-		return life_vsock_lost(l, err);
-	if (r < 0)
-		return err_set(err, -r, "cannot talk to the vsock device");
-	do {
-		r = poll(&p, 1, BIND_TIMEOUT_MS);
-	} while (r < 0 && errno == EINTR);
-	if (r <= 0)
-		return err_set(err, r < 0 ? errno : ETIMEDOUT, "the vsock device does not answer");
-	len = recv(l->vsock_fd, &reply, sizeof(reply), 0);
-	if (len <= 0)
-		return life_vsock_lost(l, err);
-	if (len != sizeof(reply) || reply.id != cmd.id)
-		return err_plain(err, EPROTO, "the vsock device answers nonsense");
-	if (reply.errnum)
-		return err_set(err, reply.errnum, "cannot open vsock port %u to the guest", port);
-	return 0;
-}
-
-static int bind_streams(struct life *l, struct err *err)
-{
-	static const struct {
-		uint32_t port, flags;
-	} stdio[] = {
-		{PROTO_PORT_STDIN, VSOCK_BIND_TX},
-		{PROTO_PORT_STDOUT, VSOCK_BIND_RX},
-		{PROTO_PORT_STDERR, VSOCK_BIND_RX},
-	};
-	autofd int theirs = -1;
-	int s[2], both[2], streams = ARRAY_SIZE(stdio), r;
-
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, s) < 0)
-		return err_set(err, errno, "cannot make the control channel");
-	l->guest_fd = s[0];
-	theirs = s[1];
-	both[0] = both[1] = theirs;
-	r = bind_port(l, PROTO_PORT_CONTROL, VSOCK_BIND_RX | VSOCK_BIND_TX, both, 2, err);
-	if (l->cfg->flags & VM_FLAG_TERMINAL)
-		streams = STDERR_FILENO;
-	for (int fd = 0; r == 0 && fd < streams; fd++)
-		r = bind_port(l, stdio[fd].port, stdio[fd].flags, &fd, 1, err);
-	return r;
 }
 
 enum vm_phase life_phase(const struct life *l)
@@ -213,7 +149,7 @@ int life_init(struct life *l, const struct vm_config *cfg, const struct life_fds
 	if (r == 0)
 		r = life_tty_init(l, err);
 	if (r == 0)
-		r = bind_streams(l, err);
+		r = life_bind_streams(l, err);
 	if (r == 0)
 		r = watch(l, l->guest_fd, EV_GUEST, err);
 	if (r == 0)
@@ -283,60 +219,6 @@ void life_fail(struct life *l, uint32_t status, const struct err *err, bool with
 	}
 }
 
-/* Of the first process's streams. Those of exec'd processes are drained slot by slot. */
-static void drain_stdio(struct life *l)
-{
-	struct vsock_cmd cmd = {
-		.type = VSOCK_CMD_DRAIN,
-		.port = PROTO_PORT_STDIN,
-		.count = PROTO_PORT_STDERR - PROTO_PORT_STDIN + 1,
-		.id = ++l->next_id,
-	};
-	int r = send_fds(l->vsock_fd, &cmd, sizeof(cmd), NULL, 0);
-
-	l->drain_id = cmd.id;
-	l->drain_due = life_vsock_later(l, r);
-	if (r < 0 && !l->drain_due)
-		life_vsock_failed(l);
-}
-
-bool life_passes(int errnum)
-{
-	return errnum == ENOBUFS || errnum == ENOMEM || errnum == ETOOMANYREFS;
-}
-
-static void watch_vsock(struct life *l, bool room)
-{
-	struct epoll_event ev = {.events = EPOLLIN | (room ? EPOLLOUT : 0), .data.u64 = EV_VSOCK};
-
-	l->vsock_full = room;
-	if (l->vsock_gone)
-		return;
-	/* It was added by life_init(), with the same arguments. */
-	BUG_ON(epoll_ctl(l->epoll_fd, EPOLL_CTL_MOD, l->vsock_fd, &ev) < 0);
-}
-
-bool life_vsock_later(struct life *l, int result)
-{
-	if (result == -EAGAIN) {
-		watch_vsock(l, true);
-		return true;
-	}
-	if (!life_passes(-result))
-		return false;
-	l->vsock_full = true; /* not EPOLLOUT: it may be writable all the time */
-	life_set_deadline(l, DEADLINE_RETRY, LIFE_RETRY_MS);
-	return true;
-}
-
-static void vsock_room(struct life *l)
-{
-	watch_vsock(l, false);
-	life_exec_vsock_room(l);
-	if (l->drain_due && !l->vsock_full)
-		drain_stdio(l);
-}
-
 void life_drain(struct life *l, uint32_t status)
 {
 	l->deadline_ns[DEADLINE_START] = 0;
@@ -352,7 +234,7 @@ void life_drain(struct life *l, uint32_t status)
 	 */
 	vcpus_hold(l->vcpus);
 	l->held = true;
-	drain_stdio(l);
+	life_drain_stdio(l);
 }
 
 /* Events */
@@ -387,35 +269,6 @@ static void vm_died(struct life *l)
 	else
 		err_plain(&err, EIO, "the VM stopped: %s", v->text);
 	life_fail(l, 0, &err, true);
-}
-
-/* A reader of the container's output that sleeps keeps the VM, until SIGKILL; one of an exec'd process's must
- * not: it has LIFE_EXECS_MS. */
-static void end_if_drained(struct life *l)
-{
-	if (l->ended || !l->drained)
-		return;
-	if (life_exec_unwritten(l))
-		life_set_deadline(l, DEADLINE_EXECS, LIFE_EXECS_MS);
-	else
-		life_end(l, l->status);
-}
-
-static void read_vsock(struct life *l)
-{
-	struct vsock_cmd_reply reply;
-	ssize_t n = recv(l->vsock_fd, &reply, sizeof(reply), MSG_DONTWAIT);
-
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n == sizeof(reply) && reply.id) {
-		if (!life_exec_vsock(l, &reply) && l->state == LIFE_DRAINING &&
-			reply.id == l->drain_id)
-			l->drained = true;
-		end_if_drained(l);
-		return;
-	}
-	life_vsock_failed(l);
 }
 
 static void read_signals(struct life *l)
@@ -472,9 +325,9 @@ static void handle(struct life *l, const struct epoll_event *ev)
 		break;
 	case EV_VSOCK:
 		if (ev->events & EPOLLOUT)
-			vsock_room(l);
+			life_vsock_room(l);
 		if (!l->ended && !l->vsock_gone)
-			read_vsock(l);
+			life_vsock_read(l);
 		break;
 	case EV_CONSOLE: read_console(l, CONSOLE_TURN); break;
 	case EV_VCPU:
@@ -532,7 +385,7 @@ static void expired(struct life *l, enum life_deadline d)
 		if (l->guest_full)
 			life_guest_room(l);
 		if (l->vsock_full && !l->ended)
-			vsock_room(l);
+			life_vsock_room(l);
 		break;
 	case DEADLINES: BUG_ON(true);
 	}

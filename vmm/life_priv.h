@@ -25,11 +25,6 @@ enum life_event {
 
 /* life.c */
 enum vm_phase life_phase(const struct life *l);
-/* What send_fds() to the vsock device gave: is the message to be sent again in life_exec_vsock_room() or
- * drain_stdio()? That is called once the socket has room, or the kernel may have memory again. */
-bool life_vsock_later(struct life *l, int result);
-/* The kernel had no room for a message, for a reason that passes; the socket may well be writable. */
-bool life_passes(int errnum);
 void life_set_deadline(
 	struct life *l, enum life_deadline d, uint32_t ms); /* keeps an earlier one */
 /* The container has ended: report, answer whoever waits. The loop ends with `status`. */
@@ -38,6 +33,20 @@ void life_end(struct life *l, uint32_t status);
 void life_fail(struct life *l, uint32_t status, const struct err *err, bool with_log);
 /* EXITED came: let the vsock device write out what it holds, then end. */
 void life_drain(struct life *l, uint32_t status);
+
+/* life_vsock.c */
+/* Binds the control channel and the streams of the container's first process, waiting for each answer. */
+int life_bind_streams(struct life *l, struct err *err);
+/* The vsock device's socket has an answer; has room again. */
+void life_vsock_read(struct life *l);
+void life_vsock_room(struct life *l);
+/* Of the first process's streams. Those of exec'd processes are drained slot by slot. */
+void life_drain_stdio(struct life *l);
+/* What send_fds() to the vsock device gave: is the message to be sent again in life_exec_vsock_room() or
+ * life_drain_stdio()? That is called once the socket has room, or the kernel may have memory again. */
+bool life_vsock_later(struct life *l, int result);
+/* The kernel had no room for a message, for a reason that passes; the socket may well be writable. */
+bool life_passes(int errnum);
 
 /* life_worker.c */
 int life_workers_watch(struct life *l, struct err *err);

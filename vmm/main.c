@@ -44,9 +44,11 @@ _Static_assert(DEVICES_BUS_FDS_MAX <= VCPU_BUS_FDS_MAX, "a vCPU has all devices 
 
 static const char usage[] =
 	"Usage: coracle-vmm --config-fd N ID\n"
+	"       coracle-vmm --worker DEVICE N ID\n"
 	"\n"
-	"Runs one microVM. Started by 'coracle', which passes the configuration (lib/vm_config.h)\n"
-	"and everything the VM works on as open descriptors; not meant to be called by hand.\n";
+	"Runs one microVM, or one device of it. Started by 'coracle', which passes the\n"
+	"configuration (lib/vm_config.h) and everything the VM works on as open descriptors;\n"
+	"not meant to be called by hand.\n";
 
 /* Returns the descriptor, or -1. */
 static int parse_fd(const char *text)

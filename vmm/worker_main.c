@@ -51,11 +51,11 @@ static int tie_to_vmm(struct err *err)
 	return getppid() == cfg.parent ? 0 : err_plain(err, ESRCH, "the VMM has ended");
 }
 
-/* The descriptor itself, or -1 for what is not needed by every worker. */
+/* Every worker has these; the rest as the device may be. */
 static bool must_have(unsigned i)
 {
-	return i != WORKER_FD_CMD && i != WORKER_FD_FAULT && i != WORKER_FD_LOG &&
-	       (i < WORKER_FD_KICK || i < WORKER_FD_KICK + cfg.n_queues);
+	return i < WORKER_FD_KICK + cfg.n_queues && i != WORKER_FD_CMD && i != WORKER_FD_FAULT &&
+	       i != WORKER_FD_LOG;
 }
 
 static int take_fds(struct err *err)

@@ -28,22 +28,31 @@ teardown() {
 	done
 	! mountpoint -q "$bundle/rootfs" || umount "$bundle/rootfs"
 	! mountpoint -q "$BATS_TEST_TMPDIR/overlay" || umount "$BATS_TEST_TMPDIR/overlay"
-	if pgrep -a coracle-vmm; then
+	if vmms_left; then
 		echo "a VMM was left behind"
 		pkill -9 coracle-vmm
 		return 1
 	fi
 }
 
+# Says which VMMs there are, and which workers that are processes, whose names are cor-fs and so on. pgrep's pattern has
+# 15 characters at most.
+vmms_left() {
+	local left
+	left=$(pgrep -a coracle-vmm || true; pgrep -a '^cor-' || true)
+	[[ $left ]] && echo "$left"
+}
+
 coracle() { "$CORACLE_BIN" --root "$root" "$@"; }
 
 # new_bundle CMD [ARG…]: a default spec that runs CMD as root on the Debian root file system (written to
-# by no test that uses it so; see own_rootfs).
+# by no test that uses it so; see own_rootfs). With $CORACLE_ISOLATION, which `tools/test lab-process` sets, every VM has it.
 new_bundle() {
 	rm -f "$bundle/config.json"
 	"$CORACLE_BIN" spec --bundle "$bundle"
 	edit '.process.terminal = false | .root.path = $ENV.CORACLE_ROOTFS
 		| .annotations["coracle.vm.vcpus"] = "1" | .annotations["coracle.vm.memory"] = "256M"'
+	[[ ! ${CORACLE_ISOLATION-} ]] || edit '.annotations["coracle.vm.isolation"] = $ENV.CORACLE_ISOLATION'
 	set_args "$@"
 }
 
@@ -107,7 +116,7 @@ left_nothing() {
 		ls -lR "$root"
 		return 1
 	fi
-	if pgrep -a coracle-vmm || grep -F "$root" /proc/self/mountinfo; then
+	if vmms_left || grep -F "$root" /proc/self/mountinfo; then
 		return 1
 	fi
 }

@@ -2,15 +2,20 @@
 #include "tests/device/driver.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_mmio.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/base.h"
@@ -21,6 +26,7 @@
 	0x10000u /* below: nothing valid, so that a null address is never right by chance */
 
 const struct worker_jail *drv_jail;
+bool drv_process;
 
 void drv_die(const char *fmt, ...)
 {
@@ -52,7 +58,11 @@ static void open_env(struct drv *d)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		drv_die("socketpair: %s", strerror(errno));
 	env->mem = &d->mem;
-	env->shared = &d->shared;
+	d->shared = mmap(NULL, sizeof(*d->shared), PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (d->shared == MAP_FAILED)
+		drv_die("mmap: %s", strerror(errno));
+	env->shared = d->shared;
 	env->ctl_fd = pair[0];
 	d->ctl_fd = pair[1];
 	env->cmd_fd = d->cmd_fd = -1;
@@ -62,6 +72,60 @@ static void open_env(struct drv *d)
 		env->kick_fd[i] = new_eventfd();
 	for (unsigned i = 0; i < VDEV_FDS_MAX; i++)
 		env->fd[i] = -1;
+}
+
+/* The threads have a table of their own: drv_jail's. */
+_Noreturn static void be_worker(struct drv *d, int ready)
+{
+	struct err err = ERR_INIT;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (worker_start(&d->worker, &d->dev, drv_jail, &err) < 0)
+		drv_die("%s: %s", d->row->ops->name, err.msg);
+	if (write(ready, "", 1) != 1)
+		_exit(1);
+	close_range(STDERR_FILENO + 1, ~0u, 0);
+	worker_wait(d->worker);
+	_exit(0);
+}
+
+static void start_process(struct drv *d)
+{
+	int ready[2];
+	char c;
+
+	fflush(stdout);
+	if (pipe2(ready, O_CLOEXEC) < 0)
+		drv_die("pipe: %s", strerror(errno));
+	d->child = fork();
+	if (d->child == 0)
+		be_worker(d, ready[1]);
+	close(ready[1]);
+	if (d->child < 0 || read(ready[0], &c, 1) != 1)
+		drv_die("%s: its process did not start", d->row->ops->name);
+	close(ready[0]);
+	close_fd(&d->dev.env.ctl_fd);
+	close_fd(&d->dev.env.cmd_fd);
+}
+
+/* It ends when its control socket does, and in order. */
+static void end_process(struct drv *d)
+{
+	int status;
+
+	close_fd(&d->ctl_fd);
+	if (waitpid(d->child, &status, 0) != d->child || status)
+		drv_die("%s: its process ended with 0x%x", d->row->ops->name, (unsigned)status);
+}
+
+static void start(struct drv *d)
+{
+	struct err err = ERR_INIT;
+
+	if (drv_process)
+		start_process(d);
+	else if (worker_start(&d->worker, &d->dev, drv_jail, &err) < 0)
+		drv_die("%s: %s", d->row->ops->name, err.msg);
 }
 
 void drv_open(struct drv *d, const struct device_row *row)
@@ -75,20 +139,22 @@ void drv_open(struct drv *d, const struct device_row *row)
 	open_env(d);
 	if (row->setup)
 		row->setup(d);
-	if (row->ops->init(&d->dev, &err) < 0 ||
-		worker_start(&d->worker, &d->dev, drv_jail, &err) < 0)
+	if (row->ops->init(&d->dev, &err) < 0)
 		drv_die("%s: %s", row->ops->name, err.msg);
+	start(d);
 	d->info.device_id = row->ops->device_id;
 	d->info.n_queues = d->dev.n_queues;
 	d->info.queue_size_max = row->ops->queue_size;
 	d->info.features = row->ops->features | BIT64(VIRTIO_F_VERSION_1) |
 			   BIT64(VIRTIO_RING_F_INDIRECT_DESC) | BIT64(VIRTIO_RING_F_EVENT_IDX);
-	vmmio_init(&d->mmio, &d->info, &d->shared, d->ctl_fd, d->dev.env.irq_fd,
-		d->dev.env.fault_fd, d->dev.env.kick_fd);
+	vmmio_init(&d->mmio, &d->info, d->shared, d->ctl_fd, d->dev.env.irq_fd, d->dev.env.fault_fd,
+		d->dev.env.kick_fd);
 }
 
 void drv_close(struct drv *d)
 {
+	if (drv_process)
+		end_process(d);
 	worker_free(d->worker);
 	vmmio_release(&d->mmio);
 	d->row->ops->release(&d->dev);
@@ -103,6 +169,7 @@ void drv_close(struct drv *d)
 	for (unsigned i = 0; i < VDEV_QUEUES_MAX; i++)
 		close_fd(&d->dev.env.kick_fd[i]);
 	guest_mem_release(&d->mem);
+	munmap(d->shared, sizeof(*d->shared));
 }
 
 void *drv_ptr(struct drv *d, uint64_t gpa, uint64_t len)

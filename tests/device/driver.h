@@ -68,7 +68,8 @@ struct drv {
 	const struct device_row *row;
 	struct guest_mem mem;
 	struct vdev dev;
-	struct vdev_shared shared;
+	struct vdev_shared *shared;
+	pid_t child; /* with drv_process */
 	struct vmmio_info info;
 	struct vmmio mmio;
 	struct worker *worker;
@@ -85,6 +86,8 @@ __attribute__((noreturn, format(printf, 1, 2))) void drv_die(const char *fmt, ..
 
 /* The jail of the workers to come; NULL, unless tests/jail/jail_on.c is linked in. */
 extern const struct worker_jail *drv_jail;
+/* The worker is a child, with nothing but its descriptors, guest memory and the shared page in common (process_on.c). */
+extern bool drv_process;
 
 /* Everything up to a running worker and a transport nobody has touched yet. */
 void drv_open(struct drv *d, const struct device_row *row);

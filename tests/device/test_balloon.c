@@ -110,7 +110,7 @@ static void refused(const char *what, unsigned q, struct drv_buf *b, unsigned n)
 {
 	drv_put(&d, q, b, n);
 	drv_kick(&d, q);
-	ok(drv_wait_needs_reset(&d, DRV_WAIT_MS) && d.shared.failed == VFAULT_REQUEST,
+	ok(drv_wait_needs_reset(&d, DRV_WAIT_MS) && d.shared->failed == VFAULT_REQUEST,
 		"%s is a fault", what);
 	if (!drv_start(&d, ~0ull))
 		drv_die("no restart");

@@ -246,7 +246,7 @@ static bool still_healthy(struct drv *d)
 
 static uint32_t failed_so(struct drv *d, int vfault)
 {
-	return vfault > 0 ? atomic_load(&d->shared.faults[vfault]) : 0;
+	return vfault > 0 ? atomic_load(&d->shared->faults[vfault]) : 0;
 }
 
 static void run_shape(struct drv *d, const struct shape *s)
@@ -264,7 +264,7 @@ static void run_shape(struct drv *d, const struct shape *s)
 	s->attack(d, s->arg);
 	if (s->expect > 0) {
 		good = drv_wait_needs_reset(d, DRV_WAIT_MS);
-		if (atomic_load(&d->shared.failed) != (uint32_t)s->expect)
+		if (atomic_load(&d->shared->failed) != (uint32_t)s->expect)
 			good = false;
 	} else if (s->expect == ANY) {
 		good = true;
@@ -276,7 +276,7 @@ static void run_shape(struct drv *d, const struct shape *s)
 				       (VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK));
 	if (!ok(good, "%s: %s: %s", name, s->name,
 		    s->expect > 0 ? vfault_name(s->expect) : "no harm"))
-		printf("# the fault was '%s'\n", vfault_name(atomic_load(&d->shared.failed)));
+		printf("# the fault was '%s'\n", vfault_name(atomic_load(&d->shared->failed)));
 	ok(drv_start(d, ~0ull) && drv_valid(d), "%s: works after '%s'", name, s->name);
 	/* Not before: the reset waits until the worker is done with the failure. */
 	if (s->expect > 0)

@@ -25,7 +25,7 @@ static void rules(void)
 	drv_put(&d, 0, &out, 1);
 	drv_kick(&d, 0);
 	ok(drv_wait_needs_reset(&d, DRV_WAIT_MS), "a readable buffer is a fault");
-	eq_int(d.shared.failed, VFAULT_REQUEST, "of the request");
+	eq_int(d.shared->failed, VFAULT_REQUEST, "of the request");
 	ok(drv_start(&d, ~0ull) && drv_valid(&d), "works again after a reset");
 }
 

@@ -275,7 +275,7 @@ static void faults(void)
 	int kicks;
 
 	ok(!drv_start(&d, GOOD | F_FAIL_ACTIVATE), "an activation that fails");
-	eq_int(d.shared.failed, VFAULT_REQUEST, "is a fault");
+	eq_int(d.shared->failed, VFAULT_REQUEST, "is a fault");
 	ok(drv_start(&d, GOOD) && request(0) == 0, "works after a reset");
 
 	drv_start(&d, GOOD | F_FAULT_LATER); /* the first look at queue 2 does it */

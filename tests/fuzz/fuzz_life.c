@@ -46,7 +46,7 @@ enum step {
 	STEP_FRAME,   /* the guest says what it may, or nearly */
 	STEP_BYTES,   /* the guest says anything */
 	STEP_HEAR,    /* the guest reads */
-	STEP_HANG_UP, /* the guest's channel ends */
+	STEP_HANG_UP, /* the guest's channel ends, or the vsock device's worker */
 	STEP_DEVICE,  /* the vsock device answers the next command */
 	STEP_BABBLE,  /* the vsock device says anything */
 	STEP_CONNECT,
@@ -317,6 +317,8 @@ static void do_step(uint8_t step)
 	case STEP_HANG_UP:
 		if (w.guest >= 0 && arg > 200)
 			shutdown(w.guest, SHUT_RDWR);
+		if (arg < 8)
+			shutdown(w.vsock[1], SHUT_RDWR);
 		break;
 	case STEP_DEVICE: step_device(arg); break;
 	case STEP_BABBLE: babble(w.vsock[1]); break;

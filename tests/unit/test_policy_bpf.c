@@ -81,6 +81,7 @@ static const struct {
 	N(open_by_handle_at),
 	N(openat),
 	N(openat2),
+	N(pidfd_send_signal),
 	N(ppoll),
 	N(prctl),
 	N(pread64),
@@ -109,6 +110,7 @@ static const struct {
 	N(umask),
 	N(unlinkat),
 	N(utimensat),
+	N(waitid),
 	N(write),
 	N(writev),
 };

@@ -1,0 +1,188 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# workers_test.sh RUN_VMM CORACLE_VMM GUESTS: device workers that are processes (--isolation process): what each can see,
+# and how the VM ends when one of them does. TAP.
+# shellcheck source-path=SCRIPTDIR source=common.bash
+source "$(dirname "$0")/common.bash"
+
+devices=(console vsock fs rng balloon)
+# The file server's (vmm/virtio/fs/device.c), as bits
+seven=$(printf '%016x' $((1 << 0 | 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 27 | 1 << 31)))
+
+until_true() # command...: within a minute
+{
+	local end=$((SECONDS + 60))
+
+	until "$@"; do
+		((SECONDS < end)) || return 1
+		sleep 0.02
+	done
+}
+
+# shellcheck disable=SC2317 # until_true calls it
+vmm_filtered()
+{
+	vmm_pid=$(sed -n 's/^vmm pid //p' "$work/out")
+	[[ $vmm_pid ]] && grep -qx $'Seccomp:\t2' "/proc/$vmm_pid/status" 2>/dev/null
+}
+
+# start GUEST [OPTION...]: in the background, as $job; $vmm_pid is the VMM, which has jailed itself, as all others have.
+start()
+{
+	local guest=$1
+
+	shift
+	rm -f "$work/log"
+	: >"$work/out"
+	timeout -k 5 100 "$run_vmm" --vmm "$vmm" --kernel "$guests/$guest" --init /proc/self/exe --share "$work" \
+		--timeout 60000 --measure --isolation process --log "$work/log" "$@" -- /bin/true \
+		>"$work/out" 2>&1 </dev/null &
+	job=$!
+	until_true vmm_filtered
+	check "$guest $*: the VMM runs" $?
+}
+
+worker() # device: its pid
+{
+	pgrep -P "$vmm_pid" -f "^coracle-vmm --worker $1 "
+}
+
+# Sets $got, and $ms that it took.
+await_end()
+{
+	local before=${EPOCHREALTIME/[.,]/}
+
+	wait "$job"
+	got=$?
+	ms=$(((${EPOCHREALTIME/[.,]/} - before) / 1000))
+}
+
+no_worker() # pids
+{
+	local pid
+
+	for pid in "$@"; do
+		if [[ -e /proc/$pid ]]; then
+			return 1
+		fi
+	done
+}
+
+pages() # pid: inodes of the shared pages it has mapped, one or several
+{
+	awk '/memfd:vdev_shared/ { print $5 }' "/proc/$1/maps" | paste -sd' '
+}
+
+fds() # directory: what they lead to, without numbers
+{
+	find "$1" -mindepth 1 -printf '%l\n' 2>/dev/null | sed 's/:\[.*//' | sort | uniq -c |
+		sed 's/^ *//' | paste -sd,
+}
+
+# What the worker's own thread has of two devices: the streams' places, the log, the control socket; epoll, an eventfd to
+# be woken, the interrupt, "device failed", a doorbell per queue; the console its pipe.
+declare -A own=(
+	[console]="3 /dev/null,1 $work/log,6 anon_inode,1 pipe,1 socket"
+	[rng]="3 /dev/null,1 $work/log,5 anon_inode,1 socket"
+)
+same() # device, fds
+{
+	[[ $(tr , '\n' <<<"$2" | sort) == "$(tr , '\n' <<<"${own[$1]}" | sort)" ]]
+}
+
+sees() # device
+{
+	local device=$1 pid tid caps none=0000000000000000
+
+	pid=$(worker "$device")
+	check "$device: has a process" $?
+	tid=$(find "/proc/$pid/task" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort -n | sed -n 2p)
+	grep -qx "cor-$device" "/proc/$pid/comm"
+	check "$device: that is called so" $?
+	[[ $(ps -o pgid= -o sid= "$pid" | xargs) == "$vmm_pid $vmm_pid" ]]
+	check "$device: in the VMM's session and group" $?
+	# nothing of the VMM's memory but what is meant to be
+	[[ $(grep -c memfd:guest-memory "/proc/$pid/maps") == 1 && $(grep -c memfd:vdev_shared "/proc/$pid/maps") == 1 ]]
+	check "$device: guest memory and one shared page are mapped" $?
+	! grep -E 'memfd|kvm' "/proc/$pid/maps" | grep -qvE 'memfd:(guest-memory|vdev_shared)'
+	check "$device: and nothing else of the VMM's, or of KVM's" $?
+	[[ " $(pages "$vmm_pid") " == *" $(pages "$pid") "* ]]
+	check "$device: the page is the one that the VMM has for it" $?
+	[[ $(fds "/proc/$pid/fd") == "3 /dev/null,1 $work/log" || $(fds "/proc/$pid/fd") == "1 $work/log,3 /dev/null" ]]
+	check "$device: the first thread has the log and no other descriptor" $?
+	! fds "/proc/$pid/task/$tid/fd" | grep -qE 'kvm|memfd:(spec|vm_config|worker_config|vdev_shared)'
+	check "$device: the others none of the VMM's" $?
+	if [[ $device != balloon ]]; then
+		! fds "/proc/$pid/task/$tid/fd" | grep -q memfd
+		check "$device: nor guest memory's" $?
+	fi
+	if [[ ${own[$device]-} ]]; then
+		same "$device" "$(fds "/proc/$pid/task/$tid/fd" | tee "$work/out")"
+		check "$device: but exactly what ARCHITECTURE.md says" $?
+	fi
+	caps=$none
+	[[ $device == fs ]] && caps=$seven
+	grep -qx $'CapEff:\t'"$caps" "/proc/$pid/task/$tid/status" && grep -qx $'CapEff:\t'$none "/proc/$pid/status"
+	check "$device: has no capability that it does not need" $?
+	! grep -L $'^Seccomp:\t2$' "/proc/$pid"/task/*/status | grep -q . &&
+		! grep -L $'^NoNewPrivs:\t1$' "/proc/$pid"/task/*/status | grep -q .
+	check "$device: a filter in each thread, no_new_privs" $?
+	[[ $(readlink "/proc/$pid/ns/mnt") != "$(readlink "/proc/$vmm_pid/ns/mnt")" ]]
+	check "$device: the first thread's mount namespace is not the VMM's" $?
+	[[ ! $(ls -A "/proc/$pid/root/") ]]
+	check "$device: its root is empty" $?
+	grep -q '^Max core file size  *0 ' "/proc/$pid/limits"
+	check "$device: no core file" $?
+	! setpriv --bounding-set=-sys_ptrace readlink "/proc/$pid/fd/0" >/dev/null 2>&1
+	check "$device: only who may trace anything looks in" $?
+}
+
+start spin
+for device in "${devices[@]}"; do
+	sees "$device"
+done
+[[ $(for device in "${devices[@]}"; do pages "$(worker "$device")"; done | sort -u | wc -l) == "${#devices[@]}" ]]
+check "no two have the same page" $?
+mapfile -t pids < <(pgrep -P "$vmm_pid")
+check "no other process" $((${#pids[@]} != ${#devices[@]}))
+kill -KILL "$vmm_pid"
+await_end
+until_true no_worker "${pids[@]}"
+check "a VMM that is killed takes them along" $?
+
+# dies DEVICE SIGNAL...: the last one ends it
+dies()
+{
+	local device=$1 signal
+
+	shift
+	start storms --cmdline forever
+	mapfile -t pids < <(pgrep -P "$vmm_pid")
+	for signal in "$@"; do
+		kill -"$signal" "$(worker "$device")"
+	done
+	await_end
+	check "$device, $*: the VM ends with status 1" $((got != 1))
+	check "$device, $*: in $ms ms, at most 5000" $((ms > 5000))
+	grep -qxF "failed 1: the worker of device '$device' was killed by signal 9" "$work/out"
+	check "$device, $*: says which" $?
+	no_worker "${pids[@]}"
+	check "$device, $*: no other is left" $?
+}
+
+for device in "${devices[@]}"; do
+	dies "$device" KILL
+	dies "$device" STOP KILL
+done
+
+# A worker that ends by itself, and one that makes a forbidden call, cannot be had from here: tests/unit, tests/jail.
+start spin
+kill -TERM "$vmm_pid"
+mapfile -t pids < <(pgrep -P "$vmm_pid")
+await_end
+check "a VMM that ends in order" $((got != 143))
+no_worker "${pids[@]}"
+check "has waited for its workers" $?
+
+finish
