@@ -86,6 +86,7 @@ while read -r n device reason; do
 	fi
 done <"$work/want"
 
+hostile "$PANIC crowd: 4448 answered" crowd
 hostile "$PANIC regs: every register in 7 states" regs
 hostile "$PANIC storms: all weathered" storms
 hostile "$PANIC wild: 19 addresses" wild
