@@ -81,6 +81,9 @@ in_leaf() { (echo 0 >"$group/leaf/cgroup.procs" && "$@"); }
 	[[ $status == 7 && $output == $'in\n0' && $stderr == err ]]
 	left_nothing
 	[[ -d $root && $(stat -c '%a %u' "$root") == "700 4242" ]]
+	run --separate-stderr coracle run --isolation process --bundle "$bundle" "$id" <<<in # workers as processes
+	[[ $status == 7 && $output == $'in\n0' && $stderr == err ]]
+	left_nothing
 }
 
 @test "ids: the caller is root inside, its ranges are the others; what belongs to others stays theirs" {
