@@ -65,7 +65,9 @@ static void check_state_root(struct check_report *rep, const struct global *g)
 	struct check_row *row = check_add(rep, "state directory", true, g->root != NULL,
 		"set XDG_RUNTIME_DIR, as a login by systemd does, or use --root DIR");
 
-	check_found(row, "%.250s", g->root ? g->root : "XDG_RUNTIME_DIR is not set");
+	check_found(row, "%.250s",
+		g->root ? g->root
+			: "XDG_RUNTIME_DIR is not set, or not a directory of this user's alone");
 }
 
 /* To make groups, and to move processes from one to another below it. */

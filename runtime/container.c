@@ -34,16 +34,28 @@
 
 #define PASSES_MAX 16 /* over a state directory in which things appear */
 
+/* Whose it is decides: `su` keeps the variable of the user before, and a link leads where its owner wants. */
+static const char *own_runtime_dir(void)
+{
+	const char *run = getenv("XDG_RUNTIME_DIR");
+	struct stat st;
+
+	if (!run || *run != '/' || lstat(run, &st) < 0 || !S_ISDIR(st.st_mode) ||
+		st.st_uid != geteuid() || (st.st_mode & (S_IWGRP | S_IWOTH)))
+		return NULL;
+	return run;
+}
+
 const char *container_default_root(void)
 {
 	static char path[PATH_MAX];
-	const char *run = getenv("XDG_RUNTIME_DIR");
+	const char *run = own_runtime_dir();
 	bool is_root = geteuid() == 0;
 	int w;
 
 	if (is_root && !rootless_in_userns())
 		return "/run/coracle";
-	if (!run || *run != '/')
+	if (!run)
 		return is_root ? "/run/coracle" : NULL;
 	w = snprintf(path, sizeof(path), "%s/coracle", run);
 	return (size_t)w < sizeof(path) ? path : NULL;
@@ -53,8 +65,9 @@ int container_check_root(const char *root, struct err *err)
 {
 	return root ? 0
 		    : err_plain(err, EINVAL,
-			      "XDG_RUNTIME_DIR is not set: an ordinary user's containers are kept "
-			      "below it (--root DIR names another place)");
+			      "XDG_RUNTIME_DIR is not set, or is not a directory that is this "
+			      "user's alone: containers are kept below it (--root DIR names "
+			      "another place)");
 }
 
 /* The root may be several levels deep and is made as mkdir -p would, each level 0700 unless there.
@@ -402,7 +415,7 @@ static int wait_gone(const struct container *c, int pidfd, struct err *err)
 		;
 	if (n <= 0)
 		return err_plain(err, ETIMEDOUT, "pid %d does not end", c->state.pid);
-	return c->has_state ? workers_wait_gone(c->state.pid, c->id, KILL_WAIT_MS, err) : 0;
+	return c->has_state ? workers_wait_gone(c->state.pid, c->id, WORKERS_WAIT_MS, err) : 0;
 }
 
 int container_wait_gone(const struct container *c, struct err *err)

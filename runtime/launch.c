@@ -25,6 +25,7 @@
 #include "runtime/pid_file.h"
 #include "runtime/rootless.h"
 #include "runtime/sandbox.h"
+#include "runtime/workers.h"
 
 #define KEEP_WAIT_MS 10000
 
@@ -193,6 +194,7 @@ void launch_undo(struct launch *l, struct container *c)
 	if (l->pid > 0) {
 		kill(l->pid, SIGKILL);
 		waitpid(l->pid, NULL, 0);
+		check_undone(workers_wait_gone(l->pid, c->id, WORKERS_WAIT_MS, &err), &err);
 		l->pid = 0;
 	}
 	check_undone(launch_cgroup_remove(&c->state, &err), &err);

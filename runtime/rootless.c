@@ -114,14 +114,20 @@ static int refused(struct err *err, const char *what)
 
 /* --- the maps ----------------------------------------------------------------------------------- */
 
+/* AppArmor's restriction lets the namespace be made, and refuses this. */
 static int write_text(const char *path, const char *text, struct err *err)
 {
 	autofd int fd = open(path, O_WRONLY | O_CLOEXEC);
 	ssize_t len = (ssize_t)strlen(text);
+	char what[128];
+	int errnum;
 
-	if (fd < 0 || write(fd, text, (size_t)len) != len)
-		return err_set(err, errno, "cannot write '%s' to %s", text, path);
-	return 0;
+	if (fd >= 0 && write(fd, text, (size_t)len) == len)
+		return 0;
+	errnum = errno;
+	snprintf(what, sizeof(what), "cannot write '%s' to %s", text, path);
+	errno = errnum;
+	return refused(err, what);
 }
 
 static int has_map(const char *path, const struct gidmap *map, unsigned n, struct err *err)

@@ -7,8 +7,10 @@
 
 #include "lib/err.h"
 
+#define WORKERS_WAIT_MS 10000
+
 /* The VMM with this pid has ended, and the kernel has killed its workers with it: waits until they are gone too.
- * They are in its process group. Bounded: -ETIMEDOUT. */
+ * They are in its process group. Bounded: -EBUSY. */
 int workers_wait_gone(pid_t vmm, const char *id, int timeout_ms, struct err *err);
 
 #endif

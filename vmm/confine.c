@@ -169,17 +169,20 @@ static int close_others(const int *fd, unsigned n)
 	return (int)syscall(SYS_close_range, STDERR_FILENO + 1, above, CLOSE_RANGE_UNSHARE);
 }
 
-/* Whatever reaches for a stream by number finds nothing of the container's. */
+/* Whatever reaches for a stream by number finds nothing of the container's, nor a file of the host's, as /dev/null is, whose
+ * mode and owner a file server could change: a pipe that nobody writes to. */
 static int empty_streams(void)
 {
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC), r = 0;
+	int p[2], r = 0;
 
-	if (null < 0)
+	if (pipe2(p, O_CLOEXEC) < 0)
 		return -1;
 	for (int fd = 0; fd <= STDERR_FILENO && r >= 0; fd++)
-		r = dup2(null, fd);
-	if (null > STDERR_FILENO)
-		close(null);
+		if (fd != p[0])
+			r = dup2(p[0], fd);
+	for (int i = 0; i < 2; i++)
+		if (p[i] > STDERR_FILENO)
+			close(p[i]);
 	return r;
 }
 
@@ -206,7 +209,7 @@ int confine_fds(const int *keep, unsigned n, struct err *err)
 	if (close_others(fd, m) < 0)
 		return err_set(err, errno, "cannot close a thread's other descriptors");
 	if (empty_streams() < 0)
-		return err_set(err, errno, "cannot put '/dev/null' in a thread's streams' place");
+		return err_set(err, errno, "cannot put a pipe in a thread's streams' place");
 	if (grow_table() < 0)
 		return err_set(err, errno, "cannot use %d descriptors", FD_TABLE);
 	return 0;

@@ -20,7 +20,7 @@ int confine_make_empty_ns(int *ret_fd, struct err *err);
 #define CONFINE_FDS_MAX 128
 
 /* The thread, and those it creates later, get a table of descriptors of their own, in which there are keep[0..n)
- * (-1: none; any order; n at most CONFINE_FDS_MAX) and /dev/null as 0, 1 and 2. Wants /dev/null. */
+ * (-1: none; any order; n at most CONFINE_FDS_MAX) and the end of an empty pipe as 0, 1 and 2. */
 int confine_fds(const int *keep, unsigned n, struct err *err);
 /* Root, working directory and mount namespace are the empty one. Wants CAP_SYS_ADMIN. */
 int confine_root(int empty_ns_fd, struct err *err);

@@ -44,6 +44,8 @@ int life_block_signals(struct err *err)
 	for (unsigned i = 0; i < ARRAY_SIZE(ignored); i++)
 		if (signal(ignored[i], SIG_IGN) == SIG_ERR)
 			return err_set(err, errno, "cannot ignore signal %d", ignored[i]);
+	if (signal(SIGCHLD, SIG_DFL) == SIG_ERR) /* or the kernel reaps the workers */
+		return err_set(err, errno, "cannot take SIGCHLD's default");
 	forwarded_signals(&set);
 	r = pthread_sigmask(SIG_SETMASK, &set, NULL);
 	return r ? err_set(err, r, "cannot block signals") : 0;
@@ -374,6 +376,8 @@ static void expired(struct life *l, enum life_deadline d)
 	case DEADLINE_KILL: life_kill_expired(l); break;
 	case DEADLINE_EXECS: life_end(l, l->status); break;
 	case DEADLINE_LAST_WORDS:
+		if (l->vsock_gone) /* the worker's end closed it, not init: that is what will be told */
+			break;
 		err_plain(&err, EPIPE, "coracle-init closed its control channel");
 		life_fail(l, 0, &err, true);
 		break;

@@ -10,6 +10,8 @@
 #include "lib/cleanup.h"
 #include "lib/fd.h"
 
+#define ERRNUM_MAX 4095 /* the kernel's */
+
 /* The first of its ports. What runs in the container may open vsock streams too: it cannot be first where
  * it does not know the port, and EXEC goes to init alone. syscalls: getrandom */
 int life_exec_pick_ports(struct life *l, struct exec_slot *e)
@@ -108,10 +110,13 @@ void life_exec_unbind(struct life *l, struct exec_slot *e)
 
 /* The vsock device's word */
 
+/* The number is a worker's word. */
 static void bound(struct life *l, struct exec_slot *e, int errnum)
 {
 	struct ctl_reply reply = {0};
 
+	if (errnum < 0 || errnum > ERRNUM_MAX)
+		errnum = EIO;
 	if (!errnum && e->conn_fd >= 0) {
 		life_exec_bind_next(l, e);
 		return;

@@ -190,11 +190,13 @@ static void close_sources(void)
 /* Then each has its own descriptors, and main no longer theirs. */
 static int start_vcpus(int event_fd, int serial_fd, struct err *err)
 {
-	int fds[DEVICES_BUS_FDS_MAX];
-	const struct vcpu_jail jail = {
-		.close = jail_vcpu, .fds = fds, .n_fds = devices_bus_fds(&devices, fds)};
-	int r = vcpus_start(&vcpus, &vm, event_fd, serial_fd, &jail, err);
+	/* Static: where one cannot be created, others may still read them. */
+	static int fds[DEVICES_BUS_FDS_MAX];
+	static struct vcpu_jail jail = {.close = jail_vcpu, .fds = fds};
+	int r;
 
+	jail.n_fds = devices_bus_fds(&devices, fds);
+	r = vcpus_start(&vcpus, &vm, event_fd, serial_fd, &jail, err);
 	if (r < 0)
 		return r;
 	vcpus_leave_fds(&vcpus);
@@ -293,6 +295,9 @@ int main(int argc, char **argv)
 	if (config_fd < 0)
 		return status;
 	status = run(config_fd, &err);
+	/* Whoever asks sees that it has ended, however long a worker takes to: one may be in a call of the host's. */
+	if (cfg.fd[VM_FD_CONTROL] > STDERR_FILENO)
+		close_fd(&cfg.fd[VM_FD_CONTROL]);
 	worker_procs_end(&devices.procs);
 	if (status < 0) {
 		/* The caller is told in one place; without a report pipe there is only this one. */

@@ -178,10 +178,12 @@ fds() {
 			;;
 		esac
 		case $name in
-		cor-rng.0 | cor-vsock.0) [[ $(fds "$task") == "/dev/null anon_inode:[eventfd] anon_inode:[eventpoll] log socket " ]] ;;
-		cor-balloon.0) [[ $(fds "$task") == "/dev/null /memfd:"*" anon_inode:[eventfd] anon_inode:[eventpoll] log socket " ]] ;;
-		cor-console.0) [[ $(fds "$task") == "/dev/null anon_inode:[eventfd] anon_inode:[eventpoll] log pipe socket " ]] ;;
-		vcpu*) [[ $(fds "$task") == "/dev/null anon_inode:[eventfd] anon_inode:kvm-vcpu:${name#vcpu} log pipe socket " ]] ;;
+		cor-rng.0) [[ $(fds "$task") == "anon_inode:[eventfd] anon_inode:[eventpoll] log pipe socket " ]] ;;
+		cor-vsock.0) # the container's streams, too
+			[[ $(fds "$task") == "/dev/null anon_inode:[eventfd] anon_inode:[eventpoll] log pipe socket " ]] ;;
+		cor-balloon.0) [[ $(fds "$task") == "/memfd:"*" anon_inode:[eventfd] anon_inode:[eventpoll] log pipe socket " ]] ;;
+		cor-console.0) [[ $(fds "$task") == "anon_inode:[eventfd] anon_inode:[eventpoll] log pipe socket " ]] ;;
+		vcpu*) [[ $(fds "$task") == "anon_inode:[eventfd] anon_inode:kvm-vcpu:${name#vcpu} log pipe socket " ]] ;;
 		coracle-vmm) # nothing of the workers' or the vCPUs'
 			[[ $(fds "$task") != *@(memfd|kvm-vcpu)* ]]
 			(($(find "$task/fd" -lname 'anon_inode:\[eventpoll\]' | wc -l) == 1))

@@ -7,7 +7,7 @@ load common
 @test "hostile guests: every attack ends as it must, within its bounds" {
 	need_kvm
 	local guests=${CORACLE_BIN%/stage/usr/local/bin/coracle}/tests/guests
-	[[ -x $guests/run_vmm ]] || skip "no build directory of tests/guests beside the stage"
+	[[ -x $guests/run_vmm || ${REQUIRE_KVM-} ]] || skip "no build directory of tests/guests beside the stage"
 	run "$BATS_TEST_DIRNAME/../guests/hostile_test.sh" "$guests/run_vmm" \
 		"${CORACLE_BIN%/bin/coracle}/libexec/coracle/coracle-vmm" "$guests"
 	grep -v '^ok' <<<"$output" || true

@@ -30,7 +30,7 @@ worker() { pgrep -P "$vmm" -f "^coracle-vmm --worker $1 "; }
 
 # ended STATUS: what `coracle run` must end with, in time.
 ended() {
-	until_true 20 eval '! kill -0 $runner 2>/dev/null'
+	until_true 120 eval '! kill -0 $runner 2>/dev/null'
 	got=0
 	wait "$runner" || got=$?
 	echo "status $got"
@@ -156,7 +156,7 @@ stop() {
 	before=$(fds)
 	coracle exec "$id" true >"$BATS_TEST_TMPDIR/exec" 2>&1 &
 	exec=$!
-	until_true 20 eval '(($(fds) > before))' # the VMM has taken it
+	until_true 120 eval '(($(fds) > before))' # the VMM has taken it
 	kill -KILL "$(worker vsock)"
 	ended 255
 	got=0
@@ -178,7 +178,7 @@ stop() {
 	coracle run --detach --isolation process --bundle "$bundle" "$id" </dev/null >/dev/null 2>&1
 	vmm=$(coracle state "$id" | jq .pid)
 	kill -KILL "$vmm"
-	until_true 20 eval '[[ $(status_of "$id") == stopped ]]'
+	until_true 120 eval '[[ $(status_of "$id") == stopped ]]'
 	run -0 coracle delete "$id"
 	left_nothing
 }

@@ -132,6 +132,7 @@ static void test_roots(void)
 
 static void test_default_root(void)
 {
+	char own[] = "/tmp/coracle-run-XXXXXX", want[64];
 	pid_t pid;
 	int status;
 
@@ -139,7 +140,9 @@ static void test_default_root(void)
 		skip("needs root to be another user");
 		return;
 	}
-	setenv("XDG_RUNTIME_DIR", "/run/user/0", 1);
+	BUG_ON(!mkdtemp(own) || chown(own, 4242424, 4242424));
+	snprintf(want, sizeof(want), "%s/coracle", own);
+	setenv("XDG_RUNTIME_DIR", own, 1);
 	eq_str(container_default_root(), "/run/coracle", "root's, whatever is set");
 	fflush(stdout);
 	pid = fork();
@@ -151,13 +154,18 @@ static void test_default_root(void)
 		ok(!container_default_root(), "a user without $XDG_RUNTIME_DIR has none");
 		setenv("XDG_RUNTIME_DIR", "relative", 1);
 		ok(!container_default_root(), "a relative one does not count");
-		setenv("XDG_RUNTIME_DIR", "/run/user/1", 1);
-		eq_str(container_default_root(), "/run/user/1/coracle", "an absolute one does");
+		setenv("XDG_RUNTIME_DIR", "/tmp", 1);
+		ok(!container_default_root(), "nor one of others");
+		setenv("XDG_RUNTIME_DIR", own, 1);
+		eq_str(container_default_root(), want, "an absolute one of his does");
+		BUG_ON(chmod(own, 0770));
+		ok(!container_default_root(), "unless his group can write there");
 		_exit(tap_failures != 0);
 	}
 	BUG_ON(waitpid(pid, &status, 0) != pid);
-	tap_count += 3;
+	tap_count += 5;
 	ok(status == 0, "the user's checks");
+	rmdir(own);
 	unsetenv("XDG_RUNTIME_DIR");
 }
 
