@@ -533,9 +533,11 @@ static int check_ours(const struct container *c, DIR *d, struct err *err)
 		if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..") &&
 			!is_ours(c->dir_fd, e->d_name))
 			return not_ours(c, e->d_name, err);
-	if (unlinkat(c->dir_fd, CONTAINER_SHARE, AT_REMOVEDIR) < 0 && errno != ENOENT)
+	if (unlinkat(c->dir_fd, CONTAINER_SHARE, AT_REMOVEDIR) == 0 || errno == ENOENT)
+		return 0;
+	if (errno == ENOTEMPTY || errno == EEXIST)
 		return not_ours(c, CONTAINER_SHARE, err);
-	return 0;
+	return err_set(err, errno, "cannot remove '%s/%s'", c->root, c->id);
 }
 
 static int remove_all(const struct container *c, DIR *d, struct err *err)
