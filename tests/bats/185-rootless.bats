@@ -25,13 +25,13 @@ setup() {
 	mkdir -m 0700 "$home/run"
 	mkdir "$bundle" "$home/m"
 	chown -R rower:rower "$home"
+	chmod 0666 /dev/kvm
 	ranges
 }
 
 teardown() {
 	[[ ${home-} ]] || return 0
 	ranges
-	chmod 0666 /dev/kvm
 	common_teardown
 	! mountpoint -q "$home/m" || umount -R "$home/m"
 	rm -rf "$home"
