@@ -276,7 +276,7 @@ static int map_ids(
 	r = mapper_map(m, signal_fd, &why);
 	if (r == 0)
 		r = check_maps(p, &why);
-	/* They serve who is in his group of passwd(5) only (unless login.defs(5) has GRANT_AUX_GROUP_SUBIDS), and nobody
+	/* They serve who is in his group of passwd(5) only, and nobody
 	 * gets back into it: after sg(1) it is one id. */
 	if (r < 0 && r != -EINTR && p->other_group) {
 		one_id(p, why.msg);

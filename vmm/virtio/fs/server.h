@@ -33,9 +33,8 @@
 #define FS_SESSION_RUNNING      1u /* between INIT and DESTROY */
 #define FS_SESSION_SETXATTR_EXT 2u /* setxattr requests have the long form */
 
-/* Descriptors that are not the file server's to use: all threads of the VMM share one table. 1,024
- * vsock streams, 266 control clients, 250 connections of exec'd processes' proxies, one a mount of the
- * share, those of requests at work, and room to spare. A quarter of them all, where there are few. */
+/* Descriptors that nodes and handles leave free: those of requests at work, one a mount of the share, the worker's own, and
+ * room to spare (the worker has a table of its own, but the limit is the process's). A quarter of them all, where there are few. */
 #define FS_FD_RESERVE 4096
 
 struct fs_server {
