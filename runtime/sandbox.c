@@ -107,6 +107,12 @@ static int make_share(struct vm_config *cfg, struct share *share, struct err *er
 	return share_mount(share, fd, &cfg->fd[VM_FD_SHARE], err);
 }
 
+static int enter_cgroup(const struct cgroup *cg, struct err *err)
+{
+	return cgroup_enter(cg, err) < 0 ? err_wrap(err, "unable to apply cgroup configuration")
+					 : 0;
+}
+
 /* The share goes with the process. */
 static int prepare(
 	struct vm_config *cfg, const struct sandbox *s, struct share *share, struct err *err)
@@ -116,7 +122,7 @@ static int prepare(
 	if (r >= 0 && s->has_terminal)
 		r = launch_terminal_enter(s->slave_fd, err);
 	if (r >= 0)
-		r = cgroup_enter(s->cgroup, err);
+		r = enter_cgroup(s->cgroup, err);
 	if (r >= 0)
 		r = share_clone(share, s->spec, s->rootfs, err);
 	if (r >= 0)
