@@ -52,7 +52,9 @@ static int enter_namespaces(int dir_fd, int netns_fd, struct err *err)
 		return err_set(err, errno, "cannot enter the state directory");
 	if (unshare(flags) < 0)
 		return err_set(err, errno, "cannot make the sandbox's namespaces%s",
-			errno == EPERM ? " (root is needed)" : "");
+			errno == EPERM    ? " (CAP_SYS_ADMIN is needed)"
+			: errno == ENOSPC ? " (the sysctls user.max_*_namespaces are the limits)"
+					  : "");
 	if (netns_fd >= 0 && setns(netns_fd, CLONE_NEWNET) < 0)
 		return err_set(err, errno, "cannot enter the network namespace");
 	/* Slave: what the host unmounts later goes away here too, and nothing of ours reaches the
