@@ -192,7 +192,7 @@ forbidden()
 	mapfile -t pids < <(pgrep -P "$vmm_pid")
 	tid=$(find "/proc/$pid/task" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort -n | sed -n "$((thread + 1))p")
 	name=$(cat "/proc/$pid/task/$tid/comm")
-	"${0%/*}/force_call.py" "$tid" "$@" >>"$work/out" 2>&1
+	"${run_vmm%/*}/force_call" "$tid" "$@" >>"$work/out" 2>&1
 	check "$device, $name: $call is called" $?
 	await_end
 	check "$device, $name: the VM ends with status 1" $((got != 1))
