@@ -180,7 +180,42 @@ for device in "${devices[@]}"; do
 	dies "$device" STOP KILL
 done
 
-# A worker that ends by itself, and one that makes a forbidden call, cannot be had from here: tests/unit, tests/jail.
+# forbidden DEVICE THREAD KIND CALL LINE NUMBER [ARG...]: a thread of a worker (0: the first one) makes the call, which its
+# policy does not allow. The VM ends, and names the worker; the log says what was called by whom, and the policy's line.
+forbidden()
+{
+	local device=$1 thread=$2 kind=$3 call=$4 line=$5 pid tid name want
+
+	shift 5
+	start spin
+	pid=$(worker "$device")
+	mapfile -t pids < <(pgrep -P "$vmm_pid")
+	tid=$(find "/proc/$pid/task" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort -n | sed -n "$((thread + 1))p")
+	name=$(cat "/proc/$pid/task/$tid/comm")
+	"${run_vmm%/*}/force_call" "$tid" "$@" >>"$work/out" 2>&1
+	check "$device, $name: $call is called" $?
+	await_end
+	check "$device, $name: the VM ends with status 1" $((got != 1))
+	grep -qxF "failed 1: the worker of device '$device' was killed by signal 31" "$work/out"
+	check "$device, $name: says which" $?
+	want="coracle-vmm: system call $call ($1) is not allowed in thread '$name' of kind $kind, arguments$(printf ' 0x%x' \
+		"${2-0}" "${3-0}" "${4-0}" "${5-0}" "${6-0}" "${7-0}"); if it is legitimate, add to seccomp/$kind.policy: $line"
+	cp "$work/log" "$work/out"
+	[[ $(grep -cF "level=error msg=\"$want # who calls it, and why\"" "$work/log") == 1 && $(wc -l <"$work/log") == 1 ]]
+	check "$device, $name: the log has the report, and nothing else" $?
+	no_worker "${pids[@]}"
+	check "$device, $name: no worker is left" $?
+}
+
+forbidden console 1 console getppid getppid 110
+forbidden vsock 1 vsock socket "socket int0 == 0x1, int1 == 0x2" 41 1 2
+forbidden fs 1 fs openat "openat int2 == 0x0" 257 0xffffff9c 0x7fff12345678
+forbidden fs 2 fs linkat "linkat int4 == 0x1000" 265 1 2 3 4 0x1000
+forbidden rng 1 rng getrandom "getrandom int2 == 0x4" 318 0x1000 8 4
+forbidden balloon 1 balloon fallocate "fallocate int1 == 0x1" 285 5 1 0 0x1000
+forbidden rng 0 waiter socket "socket int0 == 0x1, int1 == 0x2" 41 1 2
+
+# A worker that ends by itself cannot be had from here: tests/unit.
 start spin
 mapfile -t pids < <(pgrep -P "$vmm_pid")
 check "all workers run" $((${#pids[@]} != ${#devices[@]}))
