@@ -37,6 +37,23 @@ bool rootless_in_userns(void)
 	return stat("/proc/self/ns/user", &st) == 0 && st.st_ino != INITIAL_USERNS_INO;
 }
 
+static char *read_map(const char *path)
+{
+	autofd int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char *text = NULL;
+	size_t len;
+
+	return fd >= 0 && read_file(fd, MAP_TEXT_MAX, &text, &len) == 0 ? text : NULL;
+}
+
+/* The namespace itself is shown to those only who may trace process 1; how its ids look from here, to everybody. */
+bool rootless_has_init(void)
+{
+	autofree char *own = read_map("/proc/self/uid_map"), *init = read_map("/proc/1/uid_map");
+
+	return own && init && !strcmp(own, init);
+}
+
 bool rootless_entered(void)
 {
 	return entered;

@@ -222,6 +222,8 @@ in_leaf() { (echo 0 >"$group/leaf/cgroup.procs" && "$@"); }
 	until_true 30 rmdir "/sys/fs/cgroup/$id"
 	run coracle --systemd-cgroup run --bundle "$bundle" "$id"
 	fails 1 "--systemd-cgroup: only for root"
+	run as_user unshare --map-root-user "$CORACLE_BIN" --systemd-cgroup run --bundle "$bundle" "$id" # nor who only looks like it
+	fails 1 "--systemd-cgroup: only for root"
 	left_nothing
 }
 
