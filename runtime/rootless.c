@@ -69,8 +69,9 @@ uid_t rootless_caller(void)
 static void one_id(struct rootless_plan *p, const char *why)
 {
 	p->n_uids = p->n_gids = 1;
-	snprintf(p->note, sizeof(p->note), "%s: only uid %u and gid %u are mapped", why, p->uid,
-		p->gid);
+	/* The reason last: it may quote a program, at any length. */
+	snprintf(p->note, sizeof(p->note), "only uid %u and gid %u are mapped: %s", p->uid, p->gid,
+		why);
 }
 
 int rootless_plan(struct rootless_plan *p, const char *path_env, struct err *err)
