@@ -56,5 +56,7 @@ int rootless_probe(struct err *err);
 
 /* What user namespaces are refused for, where the machine's settings say so; else "". */
 const char *rootless_refusal(void);
+/* The same of a directory like /proc/sys. */
+const char *rootless_refusal_at(const char *dir);
 
 #endif
