@@ -6,6 +6,7 @@
 #include "lib/cleanup.h"
 #include "runtime/cgroup.h"
 #include "runtime/check.h"
+#include "runtime/container.h"
 #include "runtime/rootless.h"
 
 static void check_namespace(struct check_report *rep)
@@ -64,10 +65,10 @@ static void check_state_root(struct check_report *rep, const struct global *g)
 {
 	struct check_row *row = check_add(rep, "state directory", true, g->root != NULL,
 		"set XDG_RUNTIME_DIR, as a login by systemd does, or use --root DIR");
+	char why[256];
 
-	check_found(row, "%.250s",
-		g->root ? g->root
-			: "XDG_RUNTIME_DIR is not set, or not a directory of this user's alone");
+	container_no_root(why, sizeof(why));
+	check_found(row, "%.250s", g->root ? g->root : why);
 }
 
 /* To make groups, and to move processes from one to another below it. */

@@ -61,13 +61,29 @@ const char *container_default_root(void)
 	return (size_t)w < sizeof(path) ? path : NULL;
 }
 
+void container_no_root(char *buf, size_t cap)
+{
+	const char *run = getenv("XDG_RUNTIME_DIR");
+
+	if (run && *run)
+		snprintf(buf, cap,
+			"XDG_RUNTIME_DIR is '%.100s', which is not a directory of this user's "
+			"alone",
+			run);
+	else
+		snprintf(buf, cap, "XDG_RUNTIME_DIR is not set");
+	logline_printable(buf);
+}
+
 int container_check_root(const char *root, struct err *err)
 {
-	return root ? 0
-		    : err_plain(err, EINVAL,
-			      "XDG_RUNTIME_DIR is not set, or is not a directory that is this "
-			      "user's alone: containers are kept below it (--root DIR names "
-			      "another place)");
+	char why[256];
+
+	if (root)
+		return 0;
+	container_no_root(why, sizeof(why));
+	return err_plain(err, EINVAL,
+		"%s: containers are kept below it (--root DIR names another place)", why);
 }
 
 /* The root may be several levels deep and is made as mkdir -p would, each level 0700 unless there.

@@ -46,8 +46,10 @@ struct container {
 	}
 
 /* /run/coracle for root; for others, and for root of another user namespace, $XDG_RUNTIME_DIR/coracle, which the login
- * made for them alone. NULL: it is not set, or no absolute path. */
+ * made for them alone. NULL: it is not set, or not such a directory. */
 const char *container_default_root(void);
+/* What of it, for a person. */
+void container_no_root(char *buf, size_t cap);
 /* For who uses a root in another way than by the functions below, which call it: 0, or err says that there is none. */
 int container_check_root(const char *root, struct err *err);
 

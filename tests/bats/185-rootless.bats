@@ -302,6 +302,9 @@ in_leaf() { (echo 0 >"$group/leaf/cgroup.procs" && "$@"); }
 	fails 1 "missing  privilege          cannot make a user namespace (the sysctl user.max_user_namespaces is 0)"
 	run runuser -u rower -- env -u XDG_RUNTIME_DIR "$CORACLE_BIN" check
 	fails 1 "missing  state directory    XDG_RUNTIME_DIR is not set"
+	user=other run coracle check # after su, which keeps the variable
+	fails 1 "missing  state directory    XDG_RUNTIME_DIR is '$home/run', which is not a directory of this user's alone"
+	[[ $output == *"-> set XDG_RUNTIME_DIR, as a login by systemd does, or use --root DIR"*"No container can start here." ]]
 }
 
 @test "what cannot be made leaves nothing: no user namespaces, no XDG_RUNTIME_DIR, a bad kernel, a foreign network namespace" {
@@ -314,7 +317,7 @@ in_leaf() { (echo 0 >"$group/leaf/cgroup.procs" && "$@"); }
 	for command in "run --bundle $bundle $id" "state $id" list "delete --force $id"; do
 		# shellcheck disable=SC2086
 		run runuser -u rower -- env -u XDG_RUNTIME_DIR "$CORACLE_BIN" $command
-		fails 1 "XDG_RUNTIME_DIR is not set, or is not a directory that is this user's alone: containers are kept below it (--root DIR names another place)"
+		fails 1 "XDG_RUNTIME_DIR is not set: containers are kept below it (--root DIR names another place)"
 	done
 	run runuser -u rower -- env -u XDG_RUNTIME_DIR "$CORACLE_BIN" run --help
 	[[ $status == 0 ]]

@@ -152,10 +152,16 @@ static void test_default_root(void)
 		tap_failures = 0;
 		unsetenv("XDG_RUNTIME_DIR");
 		ok(!container_default_root(), "a user without $XDG_RUNTIME_DIR has none");
+		container_check_root(NULL, &err);
+		has_str(err.msg,
+			"XDG_RUNTIME_DIR is not set: containers are kept below it (--root DIR");
 		setenv("XDG_RUNTIME_DIR", "relative", 1);
 		ok(!container_default_root(), "a relative one does not count");
 		setenv("XDG_RUNTIME_DIR", "/tmp", 1);
 		ok(!container_default_root(), "nor one of others");
+		container_check_root(NULL, &err);
+		has_str(err.msg, "XDG_RUNTIME_DIR is '/tmp', which is not a directory of this "
+				 "user's alone: containers");
 		setenv("XDG_RUNTIME_DIR", own, 1);
 		eq_str(container_default_root(), want, "an absolute one of his does");
 		BUG_ON(chmod(own, 0770));
@@ -163,7 +169,7 @@ static void test_default_root(void)
 		_exit(tap_failures != 0);
 	}
 	BUG_ON(waitpid(pid, &status, 0) != pid);
-	tap_count += 5;
+	tap_count += 7;
 	ok(status == 0, "the user's checks");
 	rmdir(own);
 	unsetenv("XDG_RUNTIME_DIR");
