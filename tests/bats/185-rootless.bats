@@ -354,6 +354,39 @@ in_leaf() { (echo 0 >"$group/leaf/cgroup.procs" && "$@"); }
 	left_nothing
 }
 
+@test "many more files than descriptors: walked, read twice, renamed, kept open; the VMM keeps to its limit" {
+	mkdir "$home/m/tree" "$home/m/tree/d"{1..40}
+	for d in {1..40}; do
+		for f in {1..100}; do echo "$d/$f" >"$home/m/tree/d$d/f$f"; done
+	done
+	chown -R rower:rower "$home/m/tree"
+	sum=$(cd "$home/m/tree" && find . -type f | sort | xargs cat | md5sum)
+	box 'set -e
+		cd /mnt/tree/d1; exec 3<f1
+		sum() { (cd /mnt/tree && find . -type f | sort | xargs cat | md5sum); }
+		sum; sum
+		cat <&3; cat f2; echo new >f3; mv f4 g4; cat f3 g4; pwd; ls | wc -l
+		mv /mnt/tree/d2 /mnt/tree/e2; mv /mnt/tree/d3/f5 /mnt/tree/e2/g5; cat /mnt/tree/e2/g5 /mnt/tree/e2/f6
+		exec sleep 1000'
+	as_user prlimit --nofile=512:512 "$CORACLE_BIN" create --bundle "$bundle" --pid-file "$home/run/pid" "$id" </dev/null >"$home/run/out" 2>&1
+	vmm=$(cat "$home/run/pid")
+	cat "/proc/$vmm/limits"
+	[[ $(awk '/^Max open files/ { print $5 }' "/proc/$vmm/limits") == 512 ]]
+	coracle start "$id"
+	until_true 300 eval '(($(wc -l <"$home/run/out") == 10)) || [[ $(status_of "$id") == stopped ]]'
+	cat "$home/run/out"
+	most=0
+	for task in "/proc/$vmm/task"/*; do
+		n=$(find "$task/fd" -type l | wc -l)
+		((n <= most)) || most=$n
+	done
+	echo "at most $most descriptors in a thread"
+	[[ $(cat "$home/run/out") == "$sum"$'\n'"$sum"$'\n1/1\n1/2\nnew\n1/4\n/mnt/tree/d1\n100\n3/5\n2/6' ]]
+	((most < 512))
+	run -0 coracle delete --force "$id"
+	left_nothing
+}
+
 @test "mappings of the bundle are the caller's ids" {
 	box 'tr -s " " </proc/self/uid_map; echo x >/mnt/f; echo y >/mnt/g; chown 1:1 /mnt/g; stat -c "%u:%g" /mnt/f /mnt/g'
 	edit '.linux.namespaces += [{type: "user"}] | .linux.uidMappings = [{containerID: 0, hostID: 4242, size: 1}, {containerID: 1, hostID: 100010, size: 5}]
