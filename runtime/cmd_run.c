@@ -129,21 +129,36 @@ static void time_detached(struct launch *l, const struct container *c, int timin
 		write_timing(timing_fd, &l->timeline);
 }
 
-/* `delete` from elsewhere may have been quicker; then the directory is gone, or is another
+/* `delete` from elsewhere may have been quicker; then the directory is gone (-ENOENT), or is another
  * container's. */
-static void remove_own(struct container *c, const struct global *g, bool keep)
+static int remove_own(const struct container *c, const struct global *g, struct err *err)
 {
 	struct container again = CONTAINER_INIT;
-	struct err ignored = ERR_INIT;
+	int r = container_open(&again, g->root, c->id, true, err);
 
-	if (!keep && container_open(&again, g->root, c->id, true, &ignored) >= 0 &&
-		again.has_state && again.state.pid == c->state.pid &&
-		again.state.pid_start_ticks == c->state.pid_start_ticks &&
-		container_wait_gone(&again, &ignored) >= 0 &&
-		launch_cgroup_remove(&again.state, &ignored) >= 0 &&
-		container_remove(&again, &ignored) >= 0)
-		hook_points_deleted(&again);
+	if (r >= 0 && again.has_state && again.state.pid == c->state.pid &&
+		again.state.pid_start_ticks == c->state.pid_start_ticks) {
+		r = container_wait_gone(&again, err);
+		if (r >= 0)
+			r = launch_cgroup_remove(&again.state, err);
+		if (r >= 0)
+			r = container_remove(&again, err);
+		if (r >= 0)
+			hook_points_deleted(&again);
+	}
 	container_release(&again);
+	return r;
+}
+
+/* The status is the container's in any case. */
+static void clean_up(const struct container *c, const struct global *g)
+{
+	struct err err = ERR_INIT;
+	int r = remove_own(c, g, &err);
+
+	if (r < 0 && r != -ENOENT)
+		log_msg(LOG_LEVEL_WARNING, "container %s has ended, and is not deleted: %s", c->id,
+			err.msg);
 }
 
 int cmd_run(const struct global *g, int argc, char **argv, struct err *err)
@@ -192,7 +207,8 @@ int cmd_run(const struct global *g, int argc, char **argv, struct err *err)
 	} else if (r >= 0) {
 		flock(c.dir_fd, LOCK_UN); /* others may delete it from now on */
 		r = run_foreground(&l, &c, timing_fd, err);
-		remove_own(&c, g, keep);
+		if (!keep)
+			clean_up(&c, g);
 	}
 	close_fd(&l.report_fd);
 	container_release(&c);

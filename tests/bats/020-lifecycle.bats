@@ -149,6 +149,20 @@ load common
 	((got == 137))
 }
 
+@test "run: a container that cannot be deleted at its end: a warning says so, the status is the program's" {
+	new_bundle sleep 1000
+	coracle run --bundle "$bundle" "$id" </dev/null >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
+	until_true 60 eval '[[ $(status_of "$id") == running ]]'
+	mount -t tmpfs tmpfs "$root/$id/share" # rmdir() will fail
+	coracle kill "$id" KILL
+	wait $! || status=$?
+	umount "$root/$id/share"
+	cat "$BATS_TEST_TMPDIR/out"
+	[[ $status == 137 && $(cat "$BATS_TEST_TMPDIR/out") == *"warning: container $id has ended, and is not deleted: cannot remove '$root/$id': Directory not empty" ]]
+	run -0 coracle delete --force "$id"
+	left_nothing
+}
+
 @test "run --detach returns, and the container goes on" {
 	need_kvm
 	new_bundle sleep 1000
