@@ -329,6 +329,9 @@ in_leaf() { (echo 0 >"$group/leaf/cgroup.procs" && "$@"); }
 	edit '(.linux.namespaces[] | select(.type == "network")).path = "/proc/1/ns/net"'
 	run coracle run --bundle "$bundle" "$id"
 	[[ $status == 1 && $output == *"network namespace"* ]]
+	box true
+	run as_user unshare --map-root-user sh -c 'echo 0 >/proc/sys/user/max_net_namespaces; exec "$@"' sh "$CORACLE_BIN" run --bundle "$bundle" "$id"
+	fails 1 "cannot make the sandbox's namespaces (the sysctls user.max_*_namespaces are the limits): No space left on device"
 	left_nothing
 }
 
