@@ -288,7 +288,9 @@ static void listen_for_faults(struct life *l, uint32_t events)
 	BUG_ON(epoll_ctl(l->epoll_fd, EPOLL_CTL_MOD, l->faults->fd, &ev) < 0);
 }
 
-/* A guest can make a device fail as fast as it likes: after each time the eventfd is left alone for a while. */
+/* A guest can make a device fail as fast as it likes, and a worker that is the guest's can signal without a failure:
+ * after each time the eventfd is left alone for a while, whatever there was to tell. What comes meanwhile is counted
+ * (faultlog.h), and told then, or at the end. */
 static void read_faults(struct life *l)
 {
 	uint64_t count;
@@ -297,10 +299,8 @@ static void read_faults(struct life *l)
 	if (read(l->faults->fd, &count, sizeof(count)) != sizeof(count))
 		return;
 	pause_ms = faultlog_tell(l->faults, &l->log);
-	if (!pause_ms)
-		return;
 	listen_for_faults(l, 0);
-	life_set_deadline(l, DEADLINE_FAULTS, pause_ms);
+	life_set_deadline(l, DEADLINE_FAULTS, pause_ms ? pause_ms : FAULTLOG_PAUSE_MS);
 }
 
 static void handle(struct life *l, const struct epoll_event *ev)
