@@ -118,6 +118,7 @@ int life_init(struct life *l, const struct vm_config *cfg, const struct life_fds
 	l->cfg = cfg;
 	l->vsock_fd = fds->vsock;
 	l->console_fd = fds->console;
+	l->line_fd = fds->line;
 	l->vcpu_fd = fds->vcpu;
 	l->faults = fds->faults;
 	l->fs = fds->fs;
@@ -164,6 +165,8 @@ int life_init(struct life *l, const struct vm_config *cfg, const struct life_fds
 		r = watch(l, l->signal_fd, EV_SIGNAL, err);
 	if (r == 0)
 		r = watch(l, l->faults->fd, EV_FAULT, err);
+	if (r == 0 && l->line_fd >= 0)
+		r = watch(l, l->line_fd, EV_LINE, err);
 	if (r == 0)
 		r = life_workers_watch(l, err);
 	if (r == 0)
@@ -341,6 +344,7 @@ static void handle(struct life *l, const struct epoll_event *ev)
 		break;
 	case EV_SIGNAL: read_signals(l); break;
 	case EV_FAULT: read_faults(l); break;
+	case EV_LINE: log_take_line(&l->log, &l->line_fd); break;
 	default: control_event(&l->control, ev->data.u64); break;
 	}
 }

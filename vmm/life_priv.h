@@ -17,6 +17,7 @@ enum life_event {
 	EV_VCPU,
 	EV_SIGNAL,
 	EV_FAULT,
+	EV_LINE,
 	EV_CONTROL /* and on: clients */
 };
 #define EV_WORKER (1ull << 31) /* and on: worker_procs.p[] */

@@ -41,6 +41,8 @@ void life_worker_ended(struct life *l, unsigned index)
 
 	if (!worker_proc_ended(p, &signo, &err))
 		return;
+	while (log_take_line(&l->log, &l->line_fd)) /* its last word comes first */
+		;
 	if (l->state != LIFE_DRAINING && !l->killed) {
 		life_fail(l, status_of(l, signo), &err, false);
 		return;

@@ -359,6 +359,36 @@ static void test_signals_for_nothing(void)
 	world_end(&w);
 }
 
+/* The others' lines: one of a worker that is well, then what one may send that was taken over. */
+static void test_lines_of_others(void)
+{
+	static const char whole[] = "level=error msg=\"a report\"\n";
+	char text[LOG_LINE_MAX + 100], c = 1;
+	struct world w;
+	unsigned n;
+
+	world_begin(&w, 0);
+	BUG_ON(write(w.line, whole, strlen(whole)) != (ssize_t)strlen(whole));
+	ok(read(w.line, &c, 1) == 1 && c == '\0', "a line is answered");
+	BUG_ON(pread(w.log_fd, text, sizeof(text), 0) != (ssize_t)strlen(whole));
+	ok(!memcmp(text, whole, strlen(whole)), "and in the log by then, as it was");
+	memset(text, 'x', sizeof(text));
+	memcpy(text, "two\nlines\033[2J", 14);
+	BUG_ON(write(w.line, text, sizeof(text)) != sizeof(text));
+	ok(read(w.line, &c, 1) == 1, "so is nonsense");
+	ok(world_logged(&w, "two?lines?[2J?xxx", 1), "of which one printable line is made");
+	eq_int(lseek(w.log_fd, 0, SEEK_END), (int)strlen(whole) + (int)LOG_LINE_MAX + 1,
+		"that is cut");
+	for (n = 2; n < 1000 && write(w.line, "x\n", 2) == 2; n++)
+		if (read(w.line, &c, 1) != 1)
+			break;
+	eq_int(n, LOG_LINES_MAX, "the last one is not followed by another");
+	ok(world_logged(&w, "x\nx\n", LOG_LINES_MAX - 2), "and is in the log");
+	eq_int(world_ask(&w, CTL_STATE, 0).phase, VM_BOOTING, "the container lives on");
+	world_ask(&w, CTL_SIGNAL, SIGKILL);
+	world_end(&w);
+}
+
 int main(void)
 {
 	struct err err = ERR_INIT;
@@ -373,5 +403,6 @@ int main(void)
 	test_nonsense();
 	test_device_faults();
 	test_signals_for_nothing();
+	test_lines_of_others();
 	return tap_done();
 }
