@@ -15,6 +15,7 @@
 
 #include "lib/base.h"
 #include "lib/cleanup.h"
+#include "lib/fd.h"
 #include "runtime/cgroup_files.h"
 #include "runtime/rootless.h"
 #include "runtime/vm_size.h"
@@ -134,23 +135,43 @@ static bool no_right(int r)
 	return r == -EACCES || r == -EPERM || r == -EROFS;
 }
 
+/* 0, or why no process of ours can be moved to it. */
+static int may_enter(const struct cgroup_dir *d)
+{
+	autofd int fd = openat(d->fd, "cgroup.procs", O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	return fd < 0 && no_right(-errno) ? -errno : 0; /* what else it may be shows in its turn */
+}
+
+static int refused(const struct cgroup *cg, const struct cgroup_dir *d, int r, struct err *err)
+{
+	if (!d->made && d->reached == strlen(d->path))
+		return err_set(err, -r,
+			"the cgroup '%s' is there already and cannot be entered: %s", d->path,
+			cg->asked ? "linux.cgroupsPath must name another"
+				  : "limits take another id, or a delegated cgroup "
+				    "(docs/rootless.md)");
+	if (rootless_in_userns() && !cg->asked)
+		return err_set(err, -r,
+			"rootless needs no limits + no cgrouppath when no permission is granted "
+			"for cgroups: mkdir %s",
+			d->path);
+	return err_set(err, -r, "mkdir %s", d->path);
+}
+
 static int make_dir(struct cgroup *cg, struct cgroup_dir *d, bool needed, struct err *err)
 {
 	int r = make_path(d);
 
+	if (r == 0 && !d->made)
+		r = may_enter(d);
 	if (no_right(r) && !needed && !cg->asked) {
 		close_fd(&d->fd);
 		d->skipped = true;
 		return 0;
 	}
-	if (no_right(r) && rootless_in_userns() && !cg->asked)
-		return err_set(err, -r,
-			"rootless needs no limits + no cgrouppath when no permission is granted "
-			"for "
-			"cgroups: mkdir %s",
-			d->path);
 	if (r < 0)
-		return err_set(err, -r, "mkdir %s", d->path);
+		return refused(cg, d, r, err);
 	return d->made ? 0 : check_old(d, err);
 }
 
@@ -170,23 +191,33 @@ static int write_limits(const struct cgroup *cg, const struct resources *res, bo
  * the group above both, too (cgroups(7), "Delegation"). A process that ends at once finds out. */
 static int try_enter(struct cgroup *cg, bool needed, struct err *err)
 {
-	int status;
-	pid_t pid = fork();
+	struct err said = ERR_INIT;
+	int fd[2], r;
+	pid_t pid;
 
+	if (pipe2(fd, O_CLOEXEC) < 0)
+		return err_set(err, errno, "cannot make a pipe");
+	pid = fork();
 	if (pid == 0) {
-		int r = cgroup_enter(cg, NULL);
-
-		_exit(r < 0 ? -r : 0);
+		(void)cgroup_enter(cg, &said);
+		(void)write_full(fd[1], &said, sizeof(said));
+		_exit(0);
 	}
-	if (pid < 0)
-		return err_set(err, errno, "cannot fork");
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+	r = pid < 0 ? -errno : 0;
+	close(fd[1]);
+	if (pid > 0)
+		r = read_full(fd[0], &said, sizeof(said));
+	close(fd[0]);
+	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		;
-	if (WIFEXITED(status) && !WEXITSTATUS(status))
+	if (r < 0)
+		return err_set(err, -r, "cannot try to enter the cgroup");
+	if (!said.errnum)
 		return 0;
-	if (needed || cg->asked || !WIFEXITED(status) || !no_right(-WEXITSTATUS(status)))
-		return err_set(err, WIFEXITED(status) ? WEXITSTATUS(status) : EIO,
-			"the cgroup '%s' cannot be entered", cg->dir[0].path);
+	if (needed || cg->asked || !no_right(-said.errnum)) {
+		*err = said;
+		return -said.errnum;
+	}
 	cgroup_undo(cg);
 	for (unsigned i = 0; i < cg->n; i++)
 		cg->dir[i].skipped = true;
@@ -249,9 +280,7 @@ int cgroup_enter(const struct cgroup *cg, struct err *err)
 		int r = d->skipped ? 0 : cgroup_put(d->fd, "cgroup.procs", "0");
 
 		if (r < 0)
-			return err_set(err, -r,
-				"unable to apply cgroup configuration: cannot enter cgroup '%s'",
-				d->path);
+			return err_set(err, -r, "the cgroup '%s' cannot be entered", d->path);
 	}
 	return 0;
 }

@@ -52,7 +52,9 @@ static int enter_namespaces(int dir_fd, int netns_fd, struct err *err)
 		return err_set(err, errno, "cannot enter the state directory");
 	if (unshare(flags) < 0)
 		return err_set(err, errno, "cannot make the sandbox's namespaces%s",
-			errno == EPERM ? " (root is needed)" : "");
+			errno == EPERM    ? " (CAP_SYS_ADMIN is needed)"
+			: errno == ENOSPC ? " (the sysctls user.max_*_namespaces are the limits)"
+					  : "");
 	if (netns_fd >= 0 && setns(netns_fd, CLONE_NEWNET) < 0)
 		return err_set(err, errno, "cannot enter the network namespace");
 	/* Slave: what the host unmounts later goes away here too, and nothing of ours reaches the
@@ -107,6 +109,12 @@ static int make_share(struct vm_config *cfg, struct share *share, struct err *er
 	return share_mount(share, fd, &cfg->fd[VM_FD_SHARE], err);
 }
 
+static int enter_cgroup(const struct cgroup *cg, struct err *err)
+{
+	return cgroup_enter(cg, err) < 0 ? err_wrap(err, "unable to apply cgroup configuration")
+					 : 0;
+}
+
 /* The share goes with the process. */
 static int prepare(
 	struct vm_config *cfg, const struct sandbox *s, struct share *share, struct err *err)
@@ -116,7 +124,7 @@ static int prepare(
 	if (r >= 0 && s->has_terminal)
 		r = launch_terminal_enter(s->slave_fd, err);
 	if (r >= 0)
-		r = cgroup_enter(s->cgroup, err);
+		r = enter_cgroup(s->cgroup, err);
 	if (r >= 0)
 		r = share_clone(share, s->spec, s->rootfs, err);
 	if (r >= 0)

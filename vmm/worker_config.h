@@ -29,8 +29,8 @@ enum worker_fd {
 	WORKER_FD_FAULT, /* vdev_env.fault_fd */
 	WORKER_FD_SHARED, /* memfd of WORKER_SHARED_BYTES: vdev_env.shared; closed once mapped */
 	WORKER_FD_MEMORY, /* memfd of memory_bytes: vdev_env.mem; closed once mapped */
-	WORKER_FD_LOG,    /* the VMM's log, for the report of SIGSYS; -1: none */
-	WORKER_FD_KICK,   /* and on: vdev_env.kick_fd[] */
+	WORKER_FD_LOG, /* the way to the VMM's log (log_channel()), for the report of SIGSYS; -1: none */
+	WORKER_FD_KICK,                                      /* and on: vdev_env.kick_fd[] */
 	WORKER_FD_DEVICE = WORKER_FD_KICK + VDEV_QUEUES_MAX, /* and on: vdev_env.fd[] */
 	WORKER_FDS = WORKER_FD_DEVICE + VDEV_FDS_MAX
 };

@@ -209,6 +209,19 @@ in_leaf() { (echo 0 >"$group/leaf/cgroup.procs" && "$@"); }
 	[[ ! -e $group/given ]]
 	undelegated
 	edit 'del(.linux.cgroupsPath)'
+	# one of that name is there, root's, and not even empty
+	mkdir "/sys/fs/cgroup/$id"
+	sleep 1000 3>&- &
+	echo $! >"/sys/fs/cgroup/$id/cgroup.procs"
+	run coracle run --bundle "$bundle" "$id"
+	[[ $status == 0 ]]
+	edit '.linux.resources.memory = {limit: 67108864}'
+	run coracle run --bundle "$bundle" "$id"
+	fails 1 "the cgroup '/sys/fs/cgroup/$id' is there already and cannot be entered: limits take another id, or a delegated cgroup"
+	edit 'del(.linux.resources.memory)'
+	kill $!
+	wait $! || true
+	until_true 30 rmdir "/sys/fs/cgroup/$id"
 	run coracle --systemd-cgroup run --bundle "$bundle" "$id"
 	fails 1 "--systemd-cgroup: only for root"
 	left_nothing

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lib/base.h"
@@ -26,6 +27,9 @@ static struct vdev_ctl
 	seen; /* the last message; valid once the write that caused it has returned */
 static int n_seen;
 static int32_t answer;
+static bool slow;              /* answers a reset late, */
+static atomic_int driver_back, /* the driver's write of the register has returned, */
+	back_early;            /* and had before the answer */
 
 /* The worker: answers each message with `answer`. Ends when the socket closes. */
 static void *peer_main(void *arg)
@@ -38,6 +42,10 @@ static void *peer_main(void *arg)
 
 		seen = msg;
 		n_seen++;
+		if (slow && msg.type == VDEV_CTL_RESET) {
+			nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL);
+			atomic_store(&back_early, atomic_load(&driver_back));
+		}
 		send(ctl[1], &reply, sizeof(reply), MSG_NOSIGNAL);
 	}
 	return NULL;
@@ -242,6 +250,20 @@ static void running(void)
 	ok(eventfd_read(kick_fd[1], &v) < 0, "no notify without DRIVER_OK");
 }
 
+/* Until the worker has answered it may write to the driver's memory. */
+static void slow_reset(void)
+{
+	begin();
+	wr(VIRTIO_MMIO_STATUS, 0xf);
+	atomic_store(&back_early, -1);
+	slow = true;
+	wr(VIRTIO_MMIO_STATUS, 0);
+	atomic_store(&driver_back, 1);
+	eq_int(atomic_load(&back_early), 0, "a reset returns once the worker has answered it");
+	eq_int(status(), 0, "and is done then");
+	slow = false;
+}
+
 static void refused(void)
 {
 	answer = -VFAULT_RING_ADDR;
@@ -396,6 +418,7 @@ int main(void)
 	steps();
 	activation();
 	running();
+	slow_reset();
 	refused();
 	config_space();
 	odd_accesses();

@@ -31,6 +31,7 @@
 static struct {
 	atomic_int in_kick, in_ctl, overlaps, kicks[3], pops[3], events[2], resets, activations;
 	atomic_int bad_thread, unaligned_active;
+	atomic_bool slow_reset;
 	pthread_t kick_thread[3];
 	char name[2][16];
 	bool blocked[2];
@@ -95,6 +96,8 @@ static void test_reset(struct vdev *dev)
 {
 	atomic_store(&seen.in_ctl, 1);
 	alone();
+	if (atomic_load(&seen.slow_reset))
+		nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
 	atomic_fetch_add(&seen.resets, 1);
 	if (dev->active || dev->vq[0].size)
 		atomic_fetch_add(&seen.unaligned_active, 1);
@@ -326,6 +329,30 @@ static void exclusion(void)
 	eq_int(seen.unaligned_active, 0, "queues are inactive when reset() runs");
 }
 
+/* A driver whose reset has returned has its memory to itself: the device's reset() is over, and no thread is at a ring. */
+static void reset_is_over(void)
+{
+	struct drv_buf b = {.gpa = 0x200000, .len = 16};
+	int before, kicks, pops;
+
+	drv_start(&d, GOOD | F_SLOW | F_ENDLESS);
+	before = atomic_load(&seen.pops[1]);
+	for (int k = 0; k < 20; k++)
+		drv_put(&d, 1, &b, 1);
+	drv_kick_hard(&d, 1);
+	ok(wait_for(&seen.pops[1], before + 2), "thread 1 is at work");
+	before = atomic_load(&seen.resets);
+	atomic_store(&seen.slow_reset, true);
+	drv_reset(&d);
+	kicks = atomic_load(&seen.in_kick);
+	pops = atomic_load(&seen.pops[1]);
+	ok(!kicks && !atomic_load(&seen.in_ctl) && atomic_load(&seen.resets) == before + 1,
+		"a reset that has returned is over, in all threads");
+	atomic_store(&seen.slow_reset, false);
+	nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+	eq_int(atomic_load(&seen.pops[1]), pops, "and nothing is taken from the rings any more");
+}
+
 /* Rings that are never empty, in both threads: control messages and events get their turn. */
 static void fairness(void)
 {
@@ -452,6 +479,7 @@ int main(void)
 	faults();
 	fault_interrupt();
 	exclusion();
+	reset_is_over();
 	fairness();
 	no_lost_kick();
 	stale_events();

@@ -185,10 +185,19 @@ bounded "wild halt"
 slower=$quiet CPU_MS=60000
 
 # A neighbour that works, while another VM storms: both end as they must.
+storm_forever()
+{
+	local got
+
+	timeout -k 5 250 "$run_vmm" --vmm "$vmm" --kernel "$guests/storms" --init /proc/self/exe --share "$work" \
+		--timeout 200000 --cmdline forever --debug --measure --log "$work/lines" --isolation "$isolation" -- /bin/true \
+		>"$work/storm" 2>&1 </dev/null
+	got=$?
+	: >"$work/lines" # whoever waits for a first writer has had one, if this one never came to open its log
+	return $got
+}
 mkfifo "$work/lines"
-timeout -k 5 250 "$run_vmm" --vmm "$vmm" --kernel "$guests/storms" --init /proc/self/exe --share "$work" \
-	--timeout 200000 --cmdline forever --debug --measure --log "$work/lines" --isolation "$isolation" -- /bin/true \
-	>"$work/storm" 2>&1 </dev/null &
+storm_forever &
 storm=$!
 exec 3<"$work/lines"
 begun=1
@@ -198,6 +207,7 @@ while read -r line <&3; do
 		break
 	fi
 done
+cp "$work/storm" "$work/out"
 check "storms forever: the storm begins" $begun
 cat <&3 >/dev/null & # its log is not to fill the pipe
 hostile "$PANIC calm: all answered" calm

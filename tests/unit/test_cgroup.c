@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -249,6 +250,127 @@ static void test_refused(void)
 	free(plain);
 }
 
+/* What cgroup_make() says to an ordinary user in a user namespace of his own. */
+struct made {
+	int r;
+	unsigned n; /* groups that are left */
+	struct err err;
+};
+
+/* Hierarchies of plain files: DIR/0 and DIR/1, with the group `name`. */
+static void make_as_user(
+	const char *dir, unsigned n, const char *name, bool asked, bool limits, struct made *m)
+{
+	struct resources res = {.n_host = limits};
+	struct cgroup cg = {.n = n, .asked = asked};
+
+	*m = (struct made){.err = ERR_INIT};
+	for (unsigned i = 0; i < n; i++) {
+		struct cgroup_dir *d = &cg.dir[i];
+
+		*d = (struct cgroup_dir){.fd = -1};
+		BUG_ON(asprintf(&d->mount, "%s/%u", dir, i) < 0 ||
+			asprintf(&d->path, "%s/%s", d->mount, name) < 0);
+	}
+	m->r = cgroup_make(&cg, &res, 0, &m->err);
+	m->n = cg.n;
+	cgroup_release(&cg);
+}
+
+/* False: there is no user namespace to be had. */
+static bool as_user(
+	const char *dir, unsigned n, const char *name, bool asked, bool limits, struct made *m)
+{
+	int p[2];
+	pid_t pid;
+
+	BUG_ON(pipe2(p, O_CLOEXEC) < 0);
+	pid = fork();
+	if (pid == 0) {
+		if ((geteuid() == 0 && setresuid(65534, 65534, 65534) < 0) ||
+			unshare(CLONE_NEWUSER) < 0)
+			_exit(0);
+		make_as_user(dir, n, name, asked, limits, m);
+		_exit(write(p[1], m, sizeof(*m)) != sizeof(*m));
+	}
+	close(p[1]);
+	n = (unsigned)read(p[0], m, sizeof(*m));
+	close(p[0]);
+	waitpid(pid, NULL, 0);
+	return n == sizeof(*m);
+}
+
+static void put_file(const char *dir, const char *name, const char *text, mode_t mode)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	BUG_ON(fd < 0 || write(fd, text, strlen(text)) < 0 || fchmod(fd, mode) < 0);
+	close(fd);
+}
+
+/* A group that is there already, and somebody else's: as if there were no right to make one. */
+static void test_foreign(const char *dir)
+{
+	struct made m;
+
+	if (!as_user(dir, 1, "old", false, false, &m)) {
+		skip("no user namespaces");
+		return;
+	}
+	ok(m.r == 0 && m.n == 0, "another's group of that name: none, if no limits are asked for");
+	eq_str(m.err.msg, "", "no error");
+	as_user(dir, 1, "old", false, true, &m);
+	eq_int(m.r, -EACCES, "with limits: an error");
+	has_str(m.err.msg, "/0/old' is there already and cannot be entered: limits take another "
+			   "id, or a delegated cgroup");
+	as_user(dir, 1, "old", true, false, &m);
+	eq_int(m.r, -EACCES, "with a path: too");
+	has_str(m.err.msg, "/0/old' is there already and cannot be entered: linux.cgroupsPath must "
+			   "name another: Permission");
+	as_user(dir, 1, "new", false, true, &m);
+	eq_int(m.r, -EACCES, "one that cannot be made");
+	has_str(m.err.msg, "when no permission is granted for cgroups: mkdir /tmp/");
+	as_user(dir, 2, "open", false, false, &m);
+	eq_int(m.r, -ELOOP, "the second hierarchy's cannot be entered");
+	has_str(m.err.msg, "unable to apply cgroup configuration: the cgroup '/tmp/");
+	has_str(m.err.msg, "/1/open' cannot be entered: ");
+}
+
+static void test_user(void)
+{
+	char dir[] = "/tmp/test_cgroup.XXXXXX";
+	static const char *const sub[] = {"0", "0/old", "0/open", "1", "1/open"};
+	static const char *const files[] = {
+		"0/old/cgroup.procs", "0/open/cgroup.procs", "1/open/cgroup.procs"};
+	char path[128];
+
+	BUG_ON(!mkdtemp(dir) || chmod(dir, 0755) < 0);
+	for (size_t i = 0; i < ARRAY_SIZE(sub); i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, sub[i]);
+		BUG_ON(mkdir(path, 0755) < 0);
+	}
+	put_file(dir, files[0], "1\n2\n", 0444);
+	put_file(dir, files[1], "", 0666);
+	snprintf(path, sizeof(path), "%s/%s", dir, files[2]);
+	BUG_ON(symlink("nowhere", path) < 0);
+	snprintf(path, sizeof(path), "%s/0", dir);
+	BUG_ON(chmod(path, 0555) < 0); /* for the test as an ordinary user */
+	test_foreign(dir);
+	BUG_ON(chmod(path, 0755) < 0);
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, files[i]);
+		unlink(path);
+	}
+	for (size_t i = ARRAY_SIZE(sub); i--;) {
+		snprintf(path, sizeof(path), "%s/%s", dir, sub[i]);
+		rmdir(path);
+	}
+	ok(rmdir(dir) == 0, "nothing is left");
+}
+
 int main(void)
 {
 	test_clean();
@@ -257,5 +379,6 @@ int main(void)
 	test_write();
 	test_real();
 	test_refused();
+	test_user();
 	return tap_done();
 }
