@@ -21,6 +21,7 @@
 #include "runtime/command.h"
 #include "runtime/files.h"
 #include "runtime/probe.h"
+#include "runtime/rootless.h"
 
 #define LANDLOCK_VERSION 1u /* LANDLOCK_CREATE_RULESET_VERSION */
 
@@ -149,13 +150,15 @@ static bool read_positive(const char *path)
 
 static void check_user_namespaces(struct check_report *rep)
 {
-	const char *knob = "/proc/sys/kernel/unprivileged_userns_clone"; /* Debian's and Ubuntu's */
+	const char *refusal = rootless_refusal();
 	bool any = read_positive("/proc/sys/user/max_user_namespaces");
-	bool all = any && (access(knob, F_OK) < 0 || read_positive(knob));
 	struct check_row *row = check_add(rep, "user namespaces", false, any,
 		"set the sysctl user.max_user_namespaces above 0");
 
-	check_found(row, "%s", all ? "for every user" : any ? "for root only" : "none");
+	if (any && *refusal)
+		check_found(row, "for root only: %s", refusal);
+	else
+		check_found(row, "%s", any ? "for every user" : "none");
 }
 
 static void check_landlock(struct check_report *rep)

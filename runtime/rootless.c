@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/nsfs.h>
 #include <pwd.h>
 #include <sched.h>
@@ -37,6 +38,23 @@ bool rootless_in_userns(void)
 	return stat("/proc/self/ns/user", &st) == 0 && st.st_ino != INITIAL_USERNS_INO;
 }
 
+static char *read_map(const char *path)
+{
+	autofd int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char *text = NULL;
+	size_t len;
+
+	return fd >= 0 && read_file(fd, MAP_TEXT_MAX, &text, &len) == 0 ? text : NULL;
+}
+
+/* The namespace itself is shown to those only who may trace process 1; how its ids look from here, to everybody. */
+bool rootless_has_init(void)
+{
+	autofree char *own = read_map("/proc/self/uid_map"), *init = read_map("/proc/1/uid_map");
+
+	return own && init && !strcmp(own, init);
+}
+
 bool rootless_entered(void)
 {
 	return entered;
@@ -52,8 +70,9 @@ uid_t rootless_caller(void)
 static void one_id(struct rootless_plan *p, const char *why)
 {
 	p->n_uids = p->n_gids = 1;
-	snprintf(p->note, sizeof(p->note), "%s: only uid %u and gid %u are mapped", why, p->uid,
-		p->gid);
+	/* The reason last: it may quote a program, at any length. */
+	snprintf(p->note, sizeof(p->note), "only uid %u and gid %u are mapped: %s", p->uid, p->gid,
+		why);
 }
 
 int rootless_plan(struct rootless_plan *p, const char *path_env, struct err *err)
@@ -83,25 +102,31 @@ int rootless_plan(struct rootless_plan *p, const char *path_env, struct err *err
 	return 0;
 }
 
-static bool read_is(const char *path, char c)
+static bool is_set(const char *dir, const char *sysctl, char value)
 {
-	autofd int fd = open(path, O_RDONLY | O_CLOEXEC);
-	char first = 0;
+	char path[PATH_MAX], first = 0;
+	autofd int fd = -1;
 
-	return fd >= 0 && read(fd, &first, 1) == 1 && first == c;
+	snprintf(path, sizeof(path), "%s/%s", dir, sysctl);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd >= 0 && read(fd, &first, 1) == 1 && first == value;
+}
+
+const char *rootless_refusal_at(const char *dir)
+{
+	if (is_set(dir, "user/max_user_namespaces", '0'))
+		return "the sysctl user.max_user_namespaces is 0";
+	if (is_set(dir, "kernel/unprivileged_userns_clone", '0'))
+		return "the sysctl kernel.unprivileged_userns_clone is 0";
+	if (is_set(dir, "kernel/apparmor_restrict_unprivileged_userns", '1'))
+		return "the sysctl kernel.apparmor_restrict_unprivileged_userns is 1: an AppArmor "
+		       "profile for coracle has to allow userns";
+	return "";
 }
 
 const char *rootless_refusal(void)
 {
-	if (read_is("/proc/sys/user/max_user_namespaces", '0'))
-		return "the sysctl user.max_user_namespaces is 0";
-	if (read_is("/proc/sys/kernel/unprivileged_userns_clone", '0'))
-		return "the sysctl kernel.unprivileged_userns_clone is 0";
-	if (read_is("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", '1'))
-		return "the sysctl kernel.apparmor_restrict_unprivileged_userns is 1: an AppArmor "
-		       "profile "
-		       "for coracle has to allow userns";
-	return "";
+	return rootless_refusal_at("/proc/sys");
 }
 
 static int refused(struct err *err, const char *what)
@@ -291,8 +316,9 @@ static int map_ids(
 /* With all the ids at 0 no call of ours depends on which of them it looks at. */
 static int become_root(struct err *err)
 {
+	/* AppArmor's restriction lets newuidmap write the maps, and refuses this. */
 	if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
-		return err_set(err, errno, "cannot become root of the user namespace");
+		return refused(err, "cannot become root of the user namespace");
 	/* A new one that another user namespace owns is a slave already; this is where restrictions show. */
 	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
 		return refused(err, "root of the user namespace cannot mount");

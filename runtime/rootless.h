@@ -17,6 +17,8 @@
 
 /* Whether this process is in another user namespace than the machine's first: one of ours, or anybody's. */
 bool rootless_in_userns(void);
+/* Whether process 1 is in the same one: on a machine of one's own, or in a container that has an init (LXC, systemd-nspawn). */
+bool rootless_has_init(void);
 /* Whether rootless_enter() has made the user namespace that this process is in. */
 bool rootless_entered(void);
 /* The effective uid, or the one before rootless_enter(). */
@@ -54,5 +56,7 @@ int rootless_probe(struct err *err);
 
 /* What user namespaces are refused for, where the machine's settings say so; else "". */
 const char *rootless_refusal(void);
+/* The same of a directory like /proc/sys. */
+const char *rootless_refusal_at(const char *dir);
 
 #endif

@@ -91,8 +91,8 @@ int scope_check(struct err *err)
 	if (program < 0)
 		return err_plain(err, EOPNOTSUPP,
 			"--systemd-cgroup: this coracle was built without libsystemd");
-	if (geteuid() != 0 ||
-		rootless_in_userns()) /* the system's manager takes root's units only */
+	/* The system's manager takes units of its own user namespace's root only. */
+	if (rootless_caller() != 0 || (rootless_in_userns() && !rootless_has_init()))
 		return err_plain(err, EOPNOTSUPP,
 			"--systemd-cgroup: only for root; without it a delegated cgroup is used "
 			"(docs/rootless.md)");

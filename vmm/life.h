@@ -120,6 +120,7 @@ struct life {
 	struct worker_procs *procs; /* borrowed; NULL in tests */
 	uint64_t paused_ns;         /* since when, if paused */
 	uint64_t signals_due; /* the first process's that are not sent yet: 1 << (signal - 1) */
+	uint64_t all_due;     /* all processes': they wait for the end of a pause here */
 	uint32_t kill_process;
 	uint32_t drain_id;
 	uint32_t next_id;

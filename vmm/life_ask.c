@@ -87,8 +87,8 @@ void life_push_pending(struct life *l)
 
 	life_freezer_push(l);
 	l->kill_due = !life_push_signals(l, &kill, l->kill_process);
-	if (!l->kill_due)
-		life_push_signals(l, &l->signals_due, PROTO_PROCESS_FIRST);
+	if (!l->kill_due && life_push_signals(l, &l->signals_due, PROTO_PROCESS_FIRST))
+		life_push_all(l);
 }
 
 /* Has the file server written since the last call, or is it about to? */
@@ -136,40 +136,64 @@ static struct life_signal *free_signal(struct life *l)
 	return NULL;
 }
 
+/* s: where its SIGNALED is waited for; NULL: it is not. */
+static int send_signal(struct life *l, uint32_t signo, uint32_t process, struct life_signal *s,
+	control_token token)
+{
+	struct proto_signal m = {.signo = htole32(signo), .process = htole32(process)};
+	int r;
+
+	if (!++l->next_id)
+		l->next_id = 1;
+	m.id = htole32(l->next_id);
+	r = life_send(l, PROTO_SIGNAL, &m, sizeof(m));
+	if (r == 0 && s)
+		*s = (struct life_signal){
+			.id = l->next_id,
+			.token = token,
+			.all = process == PROTO_PROCESS_ALL,
+			.until_ns = timeline_now() + LIFE_ANSWER_MS * 1000000ull,
+		};
+	return r;
+}
+
+void life_push_all(struct life *l)
+{
+	while (l->all_due && !l->paused && !l->pause_token && !l->freezer.id && !l->freezer.is) {
+		struct life_signal *s = free_signal(l);
+
+		if (!s || send_signal(l, (uint32_t)__builtin_ctzll(l->all_due) + 1,
+				  PROTO_PROCESS_ALL, s, 0) == -EAGAIN)
+			return;
+		l->all_due &= l->all_due - 1;
+	}
+}
+
 static bool forward(struct life *l, uint32_t signo, uint32_t process, control_token token,
 	struct ctl_reply *reply)
 {
 	/* A paused guest has it in its queue: nobody waits for its word. */
 	bool wait = token && !l->paused;
 	struct life_signal *s = wait ? free_signal(l) : NULL;
-	struct proto_signal m = {.signo = htole32(signo), .process = htole32(process)};
 	int r;
 
 	if (wait && !s)
 		return life_answer(reply, EAGAIN, "too many signals wait for the guest");
-	if (!++l->next_id)
-		l->next_id = 1;
-	m.id = htole32(l->next_id);
-	r = life_send(l, PROTO_SIGNAL, &m, sizeof(m));
-	if ((l->paused || l->pause_token) && process == PROTO_PROCESS_ALL) {
-		l->freezer.doubtful = true;
-		life_questions_changed(l);
+	/* But what it would thaw the container for, when a question lets it run. */
+	if (l->paused && process == PROTO_PROCESS_ALL) {
+		l->all_due |= life_signal_bit(signo);
+		return true;
 	}
+	r = send_signal(l, signo, process, s, token);
+	if (l->pause_token && process == PROTO_PROCESS_ALL)
+		l->freezer.doubtful = true;
 	if (r == -EAGAIN && !s && process == PROTO_PROCESS_FIRST) {
 		l->signals_due |= life_signal_bit(signo);
 		return true;
 	}
 	if (r < 0)
 		return life_answer(reply, -r, "the guest does not take signals");
-	if (!s)
-		return true;
-	*s = (struct life_signal){
-		.id = l->next_id,
-		.token = token,
-		.all = process == PROTO_PROCESS_ALL,
-		.until_ns = timeline_now() + LIFE_ANSWER_MS * 1000000ull,
-	};
-	return false;
+	return !s;
 }
 
 /* True: answered in *reply. False: SIGNALED will answer the token. */
@@ -295,6 +319,7 @@ void life_signaled(struct life *l, uint32_t id, int32_t errnum)
 						: "the guest could not deliver the signal");
 		control_answer(&l->control, s->token, &reply);
 		s->id = 0;
+		life_push_all(l);
 		return;
 	}
 }

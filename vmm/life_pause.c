@@ -125,6 +125,7 @@ bool life_freezer_answer(struct life *l, uint32_t id, int32_t errnum)
 		life_set_deadline(l, DEADLINE_RETRY, LIFE_RETRY_MS); /* it must not stay frozen */
 	if (l->pause_token && !l->paused && (f->is || errnum))
 		hold(l);
+	life_push_all(l);
 	return true;
 }
 
@@ -173,6 +174,7 @@ void life_go_on(struct life *l)
 	l->freezer.wanted = l->freezer.doubtful = false;
 	life_questions_changed(l);
 	life_freezer_push(l);
+	life_push_all(l);
 }
 
 bool life_resume(struct life *l, struct ctl_reply *reply)

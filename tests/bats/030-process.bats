@@ -101,6 +101,31 @@ caps_of() { grep -E "^Cap" /proc/self/status; }
 	[[ $stderr == *RLIMIT_NONSENSE* ]]
 }
 
+@test "rlimits: all there are" {
+	need_kvm
+	new_bundle
+	edit '.process.rlimits = [{CPU: [1000, 2000], FSIZE: [1000000, 2000000], DATA: [1000000000, 2000000000], STACK: [8000000, 16000000],
+		CORE: [1, 2], RSS: [3, 4], NPROC: [77, 88], NOFILE: [123, 456], MEMLOCK: [65536, 131072], AS: [4000000000, 5000000000],
+		LOCKS: [5, 6], SIGPENDING: [99, 111], MSGQUEUE: [7000, 8000], NICE: [9, 10], RTPRIO: [11, 12], RTTIME: [13000000, 14000000]}
+		| to_entries[] | {type: "RLIMIT_\(.key)", soft: .value[0], hard: .value[1]}]'
+	shows 'cpu time 1000 2000
+file size 1000000 2000000
+data size 1000000000 2000000000
+stack size 8000000 16000000
+core file size 1 2
+resident set 3 4
+processes 77 88
+open files 123 456
+locked memory 65536 131072
+address space 4000000000 5000000000
+file locks 5 6
+pending signals 99 111
+msgqueue size 7000 8000
+nice priority 9 10
+realtime priority 11 12
+realtime timeout 13000000 14000000' 'sed -nE "s/^Max (.*[a-z])  +([0-9a-z]+)  +([0-9a-z]+) .*/\1 \2 \3/p" /proc/self/limits'
+}
+
 @test "noNewPrivileges: on and off" {
 	need_kvm
 	new_bundle

@@ -7,11 +7,12 @@ load common
 
 cg=/sys/fs/cgroup
 
-# systemd up to its bus, in $cg/sd; $systemd is its pid.
+# boot_systemd [OPTION…]: systemd up to its bus, in $cg/sd; $systemd is its pid. The options are unshare's.
 boot_systemd() {
 	mkdir -p $cg/sd
-	unshare --fork --pid --mount --mount-proc --kill-child bash -c "echo 0 >$cg/sd/cgroup.procs
-		exec unshare --cgroup bash -c 'umount $cg; mount -t cgroup2 cgroup2 $cg; mount -t tmpfs -o mode=755 tmpfs /run
+	unshare "$@" --fork --pid --mount --mount-proc --kill-child bash -c "echo 0 >$cg/sd/cgroup.procs
+		exec unshare --cgroup bash -c 'umount $cg || mount -t tmpfs tmpfs $cg # in a user namespace it is locked, and twice is once too often
+			mount -t cgroup2 cgroup2 $cg; mount -t tmpfs -o mode=755 tmpfs /run
 			mkdir -p /run/lock /run/systemd/system # and keep it from emptying /tmp:
 			ln -s /dev/null /run/systemd/system/systemd-tmpfiles-setup.service
 			exec env -i container=lab PATH=$PATH /lib/systemd/systemd --system --unit=dbus.service'" \
@@ -27,7 +28,7 @@ bus_is_up() {
 
 # beside SCRIPT: runs it in systemd's namespaces.
 beside() {
-	bash -c "echo \$\$ >$cg/sd/caller/cgroup.procs; exec nsenter -t $systemd -m -p -C bash -euxc \"\$0\"" \
+	bash -c "echo \$\$ >$cg/sd/caller/cgroup.procs; exec nsenter -t $systemd ${userns-} -m -p -C bash -euxc \"\$0\"" \
 		"c() { '$CORACLE_BIN' --root '$root' \"\$@\"; }; cd '$bundle'; $1" </dev/null 3>&-
 }
 
@@ -68,6 +69,20 @@ setup_file() {
 		[[ $(cat $g/cpu.max) == "max "* && $(cat $g/memory.max) == max ]]
 		c delete --force one
 		[[ ! -e $g && $(systemctl show try-one.scope -p LoadState) == LoadState=not-found ]]'
+	left_nothing
+}
+
+@test "--systemd-cgroup in a user namespace that has a systemd: its root may, as in a system container" {
+	new_bundle sleep 1000
+	[[ ${CORACLE_LAB-} ]] || skip "changes /etc/subuid: in the lab only"
+	echo root:0:65536 | tee /etc/subuid >/etc/subgid
+	boot_systemd --user --map-users=0,0,65536 --map-groups=0,0,65536
+	userns=-U
+	beside '[[ $(cat /proc/self/uid_map) != *4294967295* ]]
+		c --systemd-cgroup create --pid-file pid three >out 2>err || { cat err; exit 1; }
+		grep -x 0::/system.slice/coracle-three.scope /proc/$(cat pid)/cgroup
+		c delete --force three
+		[[ ! -e /sys/fs/cgroup/system.slice/coracle-three.scope ]]'
 	left_nothing
 }
 

@@ -157,10 +157,10 @@ in_leaf() { (echo 0 >"$group/leaf/cgroup.procs" && "$@"); }
 	run --separate-stderr coracle --debug run --bundle "$bundle" "$id"
 	echo "$output $stderr"
 	[[ $status == 0 && $output == *"Invalid argument"*0 && $(owner f) == 4242:4242 ]]
-	[[ $stderr == *"/etc/subuid has no range for this user: only uid 4242 and gid 4242 are mapped"* ]]
+	[[ $stderr == *"only uid 4242 and gid 4242 are mapped: /etc/subuid has no range for this user"* ]]
 	ranges
 	run --separate-stderr as_user env PATH=/nowhere:.:bin: "$CORACLE_BIN" --debug run --bundle "$bundle" "$id"
-	[[ $status == 0 && $output == *"Invalid argument"*0 && $stderr == *"there is no newuidmap in \$PATH: only uid 4242"* ]]
+	[[ $status == 0 && $output == *"Invalid argument"*0 && $stderr == *"only uid 4242 and gid 4242 are mapped: there is no newuidmap in \$PATH"* ]]
 	ranges ""
 	edit '.process.user = {uid: 5, gid: 0}'
 	run coracle run --bundle "$bundle" "$id"
@@ -224,6 +224,8 @@ in_leaf() { (echo 0 >"$group/leaf/cgroup.procs" && "$@"); }
 	until_true 30 rmdir "/sys/fs/cgroup/$id"
 	run coracle --systemd-cgroup run --bundle "$bundle" "$id"
 	fails 1 "--systemd-cgroup: only for root"
+	run as_user unshare --map-root-user "$CORACLE_BIN" --systemd-cgroup run --bundle "$bundle" "$id" # nor who only looks like it
+	fails 1 "--systemd-cgroup: only for root"
 	left_nothing
 }
 
@@ -276,7 +278,7 @@ in_leaf() { (echo 0 >"$group/leaf/cgroup.procs" && "$@"); }
 	run --separate-stderr as_user sg oars "$CORACLE_BIN run --bundle $bundle $id"
 	gpasswd -d rower oars
 	echo "$output $stderr"
-	[[ $status == 0 && $output == $'0\n0:0' && $stderr == *"warning: "*"newuidmap"*"only uid 4242 and gid "*" are mapped"* ]]
+	[[ $status == 0 && $output == $'0\n0:0' && $stderr == *"warning: only uid 4242 and gid "*" are mapped: "*"newuidmap' fails with status "* ]]
 	[[ $(owner f) == "4242:$(getent group oars | cut -d: -f3)" ]]
 	left_nothing
 }
@@ -289,7 +291,7 @@ in_leaf() { (echo 0 >"$group/leaf/cgroup.procs" && "$@"); }
 	[[ $output == *"absent   cgroup delegation  /sys/fs/cgroup is not ours to make groups in"* ]]
 	ranges ""
 	run -0 coracle check
-	[[ $output == *"absent   ids                /etc/subuid has no range for this user"*"-> install newuidmap"* ]]
+	[[ $output == *"absent   ids                only uid 4242 and gid 4242 are mapped: /etc/subuid has no range for this user"*"-> install newuidmap"* ]]
 	ranges
 	delegated
 	run -0 in_leaf coracle check

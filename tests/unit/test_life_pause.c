@@ -168,11 +168,14 @@ static void test_questions(void)
 	ok(r.errnum == 0 && r.phase == VM_PAUSED && recv(conn, end, 4, 0) == 0, "it is answered");
 	ok(world_ask(&w, CTL_STATE, 0).phase == VM_PAUSED && is_held(&w),
 		"then they are held again");
+	resumes(&w);
 	BUG_ON(send(conn, &all, sizeof(all), 0) < 0);
-	eq_int(ctl_answer(conn).errnum, 0, "a signal to all processes");
 	ok(guest_heard(&w, &sig) == PROTO_SIGNAL && sig.process == PROTO_PROCESS_ALL,
-		"for which the guest would thaw them");
+		"a signal to all processes, for which the guest thaws them");
+	pauses(&w, 0);
+	eq_int(ctl_answer(conn).errnum, 0, "and which is under way when it is paused");
 	eq_int(world_ask(&w, CTL_ASK, PROTO_ASK_STATS).errnum, EBUSY, "is the end of questions");
+	guest_say(&w, PROTO_SIGNALED, &(struct proto_signaled){.id = sig.id}, 8);
 	resumes(&w);
 	pauses(&w, EIO);
 	eq_int(world_ask(&w, CTL_ASK, PROTO_ASK_STATS).errnum, EBUSY,
@@ -254,6 +257,59 @@ static void test_signal_under_way(void)
 	close(conn);
 	guest_exited(&w, 0);
 	world_end(&w);
+}
+
+static int errnum_of(int conn, const struct ctl_request *req)
+{
+	BUG_ON(send(conn, req, sizeof(*req), 0) < 0);
+	return (int)ctl_answer(conn).errnum;
+}
+
+/* Signals to all processes of a paused container: however many, each comes once, when it has been thawed. */
+static void test_signals_to_all(void)
+{
+	struct ctl_request all = {
+		.version = CTL_VERSION, .type = CTL_SIGNAL, .flags = CTL_SIGNAL_ALL};
+	struct {
+		struct proto_hdr h;
+		struct proto_ask ask;
+	} m = {.ask = {.id = 0}};
+	struct proto_signal first = {0}, second = {0};
+	struct world w;
+	int conn, errors = 0;
+
+	world_run_up(&w);
+	pauses(&w, 0);
+	conn = world_client(&w);
+	for (unsigned i = 0; i < 2000; i++) {
+		all.arg = i % 2 ? SIGHUP : SIGUSR1;
+		errors += errnum_of(conn, &all) != 0;
+	}
+	eq_int(errors, 0, "2000 signals to all of a paused container: each is taken");
+	ctl_send(conn, CTL_ASK, PROTO_ASK_STATS);
+	fcntl(w.guest, F_SETFL, 0);
+	ok(recv(w.guest, &m, sizeof(m), 0) == sizeof(m) && m.ask.what == PROTO_ASK_STATS,
+		"it can be asked as before: it has not heard of them");
+	say_answer(&w, m.ask.id, 0);
+	eq_int(ctl_answer(conn).errnum, 0, "and answers");
+	close(conn);
+	eq_int(world_ask(&w, CTL_RESUME, 0).errnum, 0, "resumed");
+	freezes(&w, '0', EAGAIN);
+	freezes(&w, '0', 0);
+	ok(guest_heard(&w, &first) == PROTO_SIGNAL && first.process == PROTO_PROCESS_ALL &&
+			first.signo == SIGHUP,
+		"once it is thawed it hears of the one");
+	ok(guest_heard(&w, &second) == PROTO_SIGNAL && second.process == PROTO_PROCESS_ALL &&
+			second.signo == SIGUSR1,
+		"and of the other");
+	pauses(&w, 0);
+	eq_int(world_ask(&w, CTL_ASK, PROTO_ASK_STATS).errnum, EBUSY,
+		"paused again before it has answered: nobody knows whether it thaws it");
+	guest_say(&w, PROTO_SIGNALED, &(struct proto_signaled){.id = first.id}, 8);
+	guest_say(&w, PROTO_SIGNALED, &(struct proto_signaled){.id = second.id}, 8);
+	resumes(&w);
+	guest_exited(&w, 0);
+	eq_int(world_end(&w), 0, "and that was all");
 }
 
 /* A question that waits for the guest when the container is paused. */
@@ -447,6 +503,7 @@ int main(void)
 	test_questions();
 	test_freezer();
 	test_signal_under_way();
+	test_signals_to_all();
 	test_question_under_way();
 	test_kill();
 	test_deadlines();
