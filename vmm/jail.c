@@ -33,15 +33,21 @@ static int limit_process(struct err *err)
 	return 0;
 }
 
-int jail_init(int log_fd, int channel, bool log_json, struct err *err)
+int jail_init(int log_fd, int channel, int ns, bool log_json, struct err *err)
 {
 	int r = limit_process(err);
 
 	report_fd = log_fd;
 	channel_fd = channel;
-	if (r == 0)
+	empty_ns = ns;
+	if (r == 0 && ns < 0)
 		r = confine_make_empty_ns(&empty_ns, err);
 	return r < 0 ? r : policy_init(log_fd >= 0 ? log_fd : STDERR_FILENO, log_json, err);
+}
+
+int jail_empty_ns(void)
+{
+	return empty_ns;
 }
 
 static int is_fs(const char *device)

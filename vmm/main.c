@@ -221,6 +221,7 @@ static int start_all(int null, int exe, int channel, struct err *err)
 		.exe_fd = exe,
 		.null_fd = null,
 		.log_fd = channel,
+		.root_fd = jail_empty_ns(),
 		.log_json = cfg.flags & VM_FLAG_LOG_JSON,
 		.id = cfg.id,
 	};
@@ -277,7 +278,7 @@ static int run(int config_fd, struct err *err)
 	if (r == 0 && cfg.fd[VM_FD_LOG] >= 0)
 		r = log_channel(&line_fd, &channel, err);
 	if (r == 0)
-		r = jail_init(cfg.fd[VM_FD_LOG], channel, cfg.flags & VM_FLAG_LOG_JSON, err);
+		r = jail_init(cfg.fd[VM_FD_LOG], channel, -1, cfg.flags & VM_FLAG_LOG_JSON, err);
 	if (r == 0)
 		r = build_vm(err);
 	if (r == 0)

@@ -179,7 +179,8 @@ static int start(struct worker **ret_w, struct err *err)
 	if (r == 0)
 		r = name_process(err);
 	if (r == 0)
-		r = jail_init(cfg.fd[WORKER_FD_LOG], -1, cfg.flags & WORKER_FLAG_LOG_JSON, err);
+		r = jail_init(cfg.fd[WORKER_FD_LOG], -1, cfg.fd[WORKER_FD_ROOT],
+			cfg.flags & WORKER_FLAG_LOG_JSON, err);
 	if (r == 0)
 		r = map_shared(err);
 	if (r == 0)

@@ -177,14 +177,16 @@ fds() {
 			grep -q ' ro,' <(awk '{ print " " $6 }' "$task/mountinfo")
 			;;
 		esac
+		[[ $name == coracle-vmm || $(fds "$task") != *"log "* ]] # which no other has
 		case $name in
-		cor-rng.0) [[ $(fds "$task") == "anon_inode:[eventfd] anon_inode:[eventpoll] log pipe socket " ]] ;;
+		cor-rng.0) [[ $(fds "$task") == "anon_inode:[eventfd] anon_inode:[eventpoll] pipe socket " ]] ;;
 		cor-vsock.0) # the container's streams, too
-			[[ $(fds "$task") == "/dev/null anon_inode:[eventfd] anon_inode:[eventpoll] log pipe socket " ]] ;;
-		cor-balloon.0) [[ $(fds "$task") == "/memfd:"*" anon_inode:[eventfd] anon_inode:[eventpoll] log pipe socket " ]] ;;
-		cor-console.0) [[ $(fds "$task") == "anon_inode:[eventfd] anon_inode:[eventpoll] log pipe socket " ]] ;;
-		vcpu*) [[ $(fds "$task") == "anon_inode:[eventfd] anon_inode:kvm-vcpu:${name#vcpu} log pipe socket " ]] ;;
+			[[ $(fds "$task") == "/dev/null anon_inode:[eventfd] anon_inode:[eventpoll] pipe socket " ]] ;;
+		cor-balloon.0) [[ $(fds "$task") == "/memfd:"*" anon_inode:[eventfd] anon_inode:[eventpoll] pipe socket " ]] ;;
+		cor-console.0) [[ $(fds "$task") == "anon_inode:[eventfd] anon_inode:[eventpoll] pipe socket " ]] ;;
+		vcpu*) [[ $(fds "$task") == "anon_inode:[eventfd] anon_inode:kvm-vcpu:${name#vcpu} pipe socket " ]] ;;
 		coracle-vmm) # nothing of the workers' or the vCPUs'
+			[[ $(fds "$task") == *" log "* ]]
 			[[ $(fds "$task") != *@(memfd|kvm-vcpu)* ]]
 			(($(find "$task/fd" -lname 'anon_inode:\[eventpoll\]' | wc -l) == 1))
 			(($(find "$task/fd" -lname 'anon_inode:\[eventfd\]' | wc -l) == 2)) # of the vCPUs' and the devices' failures
