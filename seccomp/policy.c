@@ -8,7 +8,9 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -37,6 +39,7 @@ static bool report_json;
 /* Of the calling thread, for the report: under its filter it could not ask for either. */
 static __thread const struct policy_program *thread_program;
 static __thread char thread_name[16];
+static __thread bool thread_waits; /* report_fd, in its table, is a socket that answers */
 
 /* A line put together without stdio: this is a signal handler. */
 struct line {
@@ -148,7 +151,8 @@ static void describe(struct line *l, int nr, const uint64_t arg[6])
 	}
 }
 
-/* Nobody else is to be told when it cannot be written. syscalls: clock_gettime, write */
+/* Nobody else is to be told when it cannot be written. Who has the log answers a byte once the line is in it: the process
+ * that ends with us may be its own. syscalls: clock_gettime, write, read */
 static void report(int nr, const uint64_t arg[6])
 {
 	char text[LOGLINE_BYTES(sizeof(((struct line *)NULL)->text))];
@@ -161,8 +165,9 @@ static void report(int nr, const uint64_t arg[6])
 	describe(&l, nr, arg);
 	clock_gettime(CLOCK_REALTIME, &now);
 	len = logline_format(text, sizeof(text), report_json, LOG_LEVEL_ERROR, &now, l.text);
-	if (write(report_fd, text, len) < 0)
+	if (write(report_fd, text, len) < 0 || !thread_waits)
 		return;
+	(void)!read(report_fd, text, 1); /* or the socket's limit is over */
 }
 
 /*
@@ -210,6 +215,16 @@ static const struct policy_program *find(const char *kind)
 	return NULL;
 }
 
+/* Only a socket that does not let us wait for ever. */
+static bool answers(int fd)
+{
+	struct timeval limit = {0};
+	socklen_t len = sizeof(limit);
+
+	return getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, &len) == 0 &&
+	       (limit.tv_sec || limit.tv_usec);
+}
+
 int policy_install(const char *kind, struct err *err)
 {
 	const struct policy_program *p = find(kind);
@@ -221,6 +236,7 @@ int policy_install(const char *kind, struct err *err)
 	prog = (struct sock_fprog){
 		.len = p->len, .filter = (struct sock_filter *)(uintptr_t)p->code};
 	thread_program = p;
+	thread_waits = answers(report_fd);
 	if (prctl(PR_GET_NAME, thread_name) < 0)
 		return err_set(err, errno, "cannot read the thread's name");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)

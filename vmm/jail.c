@@ -2,6 +2,7 @@
 #include "vmm/jail.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -13,7 +14,8 @@
 #include "vmm/confine.h"
 #include "vmm/virtio/devices.h"
 
-static int report_fd = -1; /* in every thread's table: what it does wrong is written there */
+static int report_fd = -1;  /* in every thread's table: what it does wrong is written there */
+static int channel_fd = -1; /* what report_fd leads to in all but main's */
 static int empty_ns = -1;
 
 /* Of the process. Its memory is nobody's to read, not even as a core file. What it never uses it may have none of. Not
@@ -31,14 +33,21 @@ static int limit_process(struct err *err)
 	return 0;
 }
 
-int jail_init(int log_fd, bool log_json, struct err *err)
+int jail_init(int log_fd, int channel, int ns, bool log_json, struct err *err)
 {
 	int r = limit_process(err);
 
 	report_fd = log_fd;
-	if (r == 0)
+	channel_fd = channel;
+	empty_ns = ns;
+	if (r == 0 && ns < 0)
 		r = confine_make_empty_ns(&empty_ns, err);
 	return r < 0 ? r : policy_init(log_fd >= 0 ? log_fd : STDERR_FILENO, log_json, err);
+}
+
+int jail_empty_ns(void)
+{
+	return empty_ns;
 }
 
 static int is_fs(const char *device)
@@ -48,13 +57,21 @@ static int is_fs(const char *device)
 
 static int own_fds(const int *keep, unsigned n, struct err *err)
 {
-	int fd[CONFINE_FDS_MAX];
+	int fd[CONFINE_FDS_MAX], r;
 
-	BUG_ON(n + 2 > CONFINE_FDS_MAX);
+	BUG_ON(n + 3 > CONFINE_FDS_MAX);
 	memcpy(fd, keep, n * sizeof(fd[0]));
 	fd[n] = report_fd;
 	fd[n + 1] = empty_ns;
-	return confine_fds(fd, n + 2, err);
+	fd[n + 2] = channel_fd;
+	r = confine_fds(fd, n + 3, err);
+	if (r < 0 || channel_fd < 0)
+		return r;
+	/* A file of the host's would be a way into its file system. */
+	if (dup3(channel_fd, report_fd, O_CLOEXEC) < 0)
+		return err_set(err, errno, "cannot take the log from a thread");
+	close(channel_fd); /* in the thread's table */
+	return 0;
 }
 
 static int own(const char *device, const int *keep, unsigned n, struct err *err)
@@ -105,5 +122,6 @@ int jail_vcpu(const int *keep, unsigned n, struct err *err)
 int jail_main(struct err *err)
 {
 	close_fd(&empty_ns);
+	close_fd(&channel_fd);
 	return jail("main", err);
 }

@@ -118,6 +118,7 @@ int life_init(struct life *l, const struct vm_config *cfg, const struct life_fds
 	l->cfg = cfg;
 	l->vsock_fd = fds->vsock;
 	l->console_fd = fds->console;
+	l->line_fd = fds->line;
 	l->vcpu_fd = fds->vcpu;
 	l->faults = fds->faults;
 	l->fs = fds->fs;
@@ -164,6 +165,8 @@ int life_init(struct life *l, const struct vm_config *cfg, const struct life_fds
 		r = watch(l, l->signal_fd, EV_SIGNAL, err);
 	if (r == 0)
 		r = watch(l, l->faults->fd, EV_FAULT, err);
+	if (r == 0 && l->line_fd >= 0)
+		r = watch(l, l->line_fd, EV_LINE, err);
 	if (r == 0)
 		r = life_workers_watch(l, err);
 	if (r == 0)
@@ -288,7 +291,9 @@ static void listen_for_faults(struct life *l, uint32_t events)
 	BUG_ON(epoll_ctl(l->epoll_fd, EPOLL_CTL_MOD, l->faults->fd, &ev) < 0);
 }
 
-/* A guest can make a device fail as fast as it likes: after each time the eventfd is left alone for a while. */
+/* A guest can make a device fail as fast as it likes, and a worker that is the guest's can signal without a failure:
+ * after each time the eventfd is left alone for a while, whatever there was to tell. What comes meanwhile is counted
+ * (faultlog.h), and told then, or at the end. */
 static void read_faults(struct life *l)
 {
 	uint64_t count;
@@ -297,10 +302,8 @@ static void read_faults(struct life *l)
 	if (read(l->faults->fd, &count, sizeof(count)) != sizeof(count))
 		return;
 	pause_ms = faultlog_tell(l->faults, &l->log);
-	if (!pause_ms)
-		return;
 	listen_for_faults(l, 0);
-	life_set_deadline(l, DEADLINE_FAULTS, pause_ms);
+	life_set_deadline(l, DEADLINE_FAULTS, pause_ms ? pause_ms : FAULTLOG_PAUSE_MS);
 }
 
 static void handle(struct life *l, const struct epoll_event *ev)
@@ -341,6 +344,7 @@ static void handle(struct life *l, const struct epoll_event *ev)
 		break;
 	case EV_SIGNAL: read_signals(l); break;
 	case EV_FAULT: read_faults(l); break;
+	case EV_LINE: log_take_line(&l->log, &l->line_fd); break;
 	default: control_event(&l->control, ev->data.u64); break;
 	}
 }

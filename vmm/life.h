@@ -94,6 +94,7 @@ struct life {
 	int console_fd; /* read end of the guest log's pipe, borrowed */
 	int vcpu_fd;    /* eventfd, borrowed */
 	int signal_fd;
+	int line_fd;   /* the others' lines for the log (log_take_line()); -1: none */
 	int tty_fd;    /* our controlling terminal: the container's; -1: none */
 	int report_fd; /* -1: none, or the parent has gone */
 	enum life_state state;
@@ -142,6 +143,7 @@ struct life_fds {
 	struct faultlog *faults;      /* with its descriptor; borrowed */
 	const struct vdev_shared *fs; /* of the file server; borrowed */
 	struct worker_procs *procs;   /* workers that are processes; borrowed; NULL: none */
+	int line;                     /* as line_fd, taken */
 };
 
 /* Everything that can be made before the jail: sockets, signals, epoll, the streams bound to the

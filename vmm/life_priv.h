@@ -17,6 +17,7 @@ enum life_event {
 	EV_VCPU,
 	EV_SIGNAL,
 	EV_FAULT,
+	EV_LINE,
 	EV_CONTROL /* and on: clients */
 };
 #define EV_WORKER (1ull << 31) /* and on: worker_procs.p[] */
@@ -54,6 +55,8 @@ int life_workers_watch(struct life *l, struct err *err);
 void life_worker_ended(struct life *l, unsigned index);
 /* The vsock device's socket has ended: so has its worker, or is about to, which then is what is told. */
 void life_vsock_failed(struct life *l);
+/* Its worker has broken the protocol of its commands: the container ends. */
+void life_vsock_broken(struct life *l);
 void life_worker_expired(struct life *l); /* DEADLINE_WORKER */
 /* The same in life_init(): waits, and fills err in. Negative. */
 int life_vsock_lost(struct life *l, struct err *err);

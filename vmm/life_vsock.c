@@ -86,7 +86,7 @@ void life_drain_stdio(struct life *l)
 	};
 	int r = send_fds(l->vsock_fd, &cmd, sizeof(cmd), NULL, 0);
 
-	l->drain_id = cmd.id;
+	l->drain_id = r < 0 ? 0 : cmd.id;
 	l->drain_due = life_vsock_later(l, r);
 	if (r < 0 && !l->drain_due)
 		life_vsock_failed(l);
@@ -141,6 +141,21 @@ static void end_if_drained(struct life *l)
 		life_end(l, l->status);
 }
 
+/* The answer to a command that is under way, of which each has one? */
+static bool is_answer(struct life *l, const struct vsock_cmd_reply *reply)
+{
+	if (!reply->id)
+		return false;
+	if (life_exec_vsock(l, reply))
+		return true;
+	if (reply->id != l->drain_id)
+		return false;
+	l->drain_id = 0;
+	l->drained = true;
+	return true;
+}
+
+/* A worker that says anything else is not ours any more: it could keep us busy for ever. */
 void life_vsock_read(struct life *l)
 {
 	struct vsock_cmd_reply reply;
@@ -148,12 +163,10 @@ void life_vsock_read(struct life *l)
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (n == sizeof(reply) && reply.id) {
-		if (!life_exec_vsock(l, &reply) && l->state == LIFE_DRAINING &&
-			reply.id == l->drain_id)
-			l->drained = true;
+	if (n <= 0)
+		life_vsock_failed(l);
+	else if (n == sizeof(reply) && is_answer(l, &reply))
 		end_if_drained(l);
-		return;
-	}
-	life_vsock_failed(l);
+	else
+		life_vsock_broken(l);
 }

@@ -41,6 +41,8 @@ void life_worker_ended(struct life *l, unsigned index)
 
 	if (!worker_proc_ended(p, &signo, &err))
 		return;
+	while (log_take_line(&l->log, &l->line_fd)) /* its last word comes first */
+		;
 	if (l->state != LIFE_DRAINING && !l->killed) {
 		life_fail(l, status_of(l, signo), &err, false);
 		return;
@@ -53,7 +55,7 @@ void life_worker_ended(struct life *l, unsigned index)
 		life_end(l, l->status);
 }
 
-static void fail(struct life *l)
+static void fail(struct life *l, const char *text)
 {
 	struct err err = ERR_INIT;
 
@@ -61,14 +63,21 @@ static void fail(struct life *l)
 		life_end(l, l->status);
 		return;
 	}
-	err_plain(&err, EIO, "the vsock device has failed");
+	err_plain(&err, EIO, "%s", text);
 	life_fail(l, 0, &err, false);
+}
+
+static const char failed[] = "the vsock device has failed";
+
+void life_vsock_broken(struct life *l)
+{
+	fail(l, "the vsock device answers what it was not asked");
 }
 
 void life_vsock_failed(struct life *l)
 {
 	if (!has_process(l)) {
-		fail(l);
+		fail(l, failed);
 		return;
 	}
 	if (l->vsock_gone)
@@ -80,12 +89,12 @@ void life_vsock_failed(struct life *l)
 
 void life_worker_expired(struct life *l)
 {
-	fail(l);
+	fail(l, failed);
 }
 
 int life_vsock_lost(struct life *l, struct err *err)
 {
 	if (has_process(l) && worker_proc_wait(l->procs->vsock, LIFE_WORKER_MS, err))
 		return -err->errnum;
-	return err_plain(err, EIO, "the vsock device has failed");
+	return err_plain(err, EIO, "%s", failed);
 }

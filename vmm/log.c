@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/log.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "lib/base.h"
+#include "lib/cleanup.h"
 #include "lib/timeline.h"
 
 void log_init(struct log *l, int fd, bool json)
@@ -61,4 +65,54 @@ void log_guest_line(struct log *l, const char *line)
 			l->dropped);
 	l->dropped = 0;
 	log_write(l, LOG_LEVEL_DEBUG, "guest: %s", line);
+}
+
+int log_channel(int *ret_main, int *ret_others, struct err *err)
+{
+	const struct timeval limit = {.tv_sec = LOG_CHANNEL_S};
+	int s[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s) < 0)
+		return err_set(err, errno, "cannot make the way to the log");
+	*ret_main = s[0];
+	*ret_others = s[1];
+	if (setsockopt(s[1], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) < 0 ||
+		setsockopt(s[1], SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0)
+		return err_set(err, errno, "cannot limit the way to the log");
+	return 0;
+}
+
+/* As it should be already. */
+static size_t make_line(char *text, size_t n)
+{
+	while (n && (text[n - 1] == '\n' || !text[n - 1]))
+		n--;
+	for (size_t i = 0; i < n; i++)
+		if (!text[i])
+			text[i] = '?';
+	text[n] = '\0';
+	logline_printable(text);
+	text[n] = '\n';
+	return n + 1;
+}
+
+bool log_take_line(struct log *l, int *fd)
+{
+	char text[LOG_LINE_MAX + 1];
+	ssize_t n;
+
+	if (*fd < 0)
+		return false;
+	n = recv(*fd, text, LOG_LINE_MAX, MSG_DONTWAIT);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return false;
+	if (n > 0) {
+		if (l->fd >= 0 && write(l->fd, text, make_line(text, (size_t)n)) < 0)
+			n = -1; /* as when it is ours: nobody is to be told */
+		send(*fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+	}
+	if (n > 0 && ++l->lines < LOG_LINES_MAX)
+		return true;
+	close_fd(fd);
+	return false;
 }

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "lib/err.h"
 #include "lib/logline.h"
 
 #define LOG_MSG_MAX     6144u
@@ -22,6 +23,7 @@ struct log {
 	bool json;
 	uint64_t budget, refilled_ns;
 	uint32_t dropped;
+	uint32_t lines; /* taken of others */
 };
 
 void log_init(struct log *l, int fd, bool json);
@@ -31,5 +33,21 @@ __attribute__((format(printf, 3, 4))) void log_write(
 /* A line of the guest's: counts against the budget; says how many were dropped once there is room
  * again. */
 void log_guest_line(struct log *l, const char *line);
+
+/*
+ * The way to the log of all threads but main: a socket, for a file would be a way into its file system. Each message is a
+ * line, formatted already, and main answers a byte once the line is in the log; the writer waits for that, for
+ * LOG_CHANNEL_S at most. Whoever writes may be the guest's: a message is made one line of printable text that is bounded, and
+ * after LOG_LINES_MAX the way is closed for good.
+ */
+#define LOG_CHANNEL_S 2
+#define LOG_LINES_MAX 16u
+#define LOG_LINE_MAX  4096u
+
+/* Both are close-on-exec. */
+int log_channel(int *ret_main, int *ret_others, struct err *err);
+/* Takes one line from main's end, if there is one. False: there is none, or this was the last: then *fd is closed, and -1.
+ * syscalls: recvfrom, write, sendto, close */
+bool log_take_line(struct log *l, int *fd);
 
 #endif

@@ -39,6 +39,7 @@ static struct vm vm;
 static struct vcpus vcpus;
 static struct devices devices;
 static struct life life;
+static int line_fd = -1; /* the others' way to the log, main's end; life's once it has it */
 
 _Static_assert(DEVICES_BUS_FDS_MAX <= VCPU_BUS_FDS_MAX, "a vCPU has all devices on its bus");
 
@@ -214,12 +215,13 @@ static int open_self(int *ret_fd, struct err *err)
 	return *ret_fd < 0 ? err_set(err, errno, "cannot open coracle-vmm itself") : 0;
 }
 
-static int start_all(int null, int exe, struct err *err)
+static int start_all(int null, int exe, int channel, struct err *err)
 {
 	const struct worker_launch launch = {
 		.exe_fd = exe,
 		.null_fd = null,
-		.log_fd = cfg.fd[VM_FD_LOG],
+		.log_fd = channel,
+		.root_fd = jail_empty_ns(),
 		.log_json = cfg.flags & VM_FLAG_LOG_JSON,
 		.id = cfg.id,
 	};
@@ -240,6 +242,7 @@ static int start_all(int null, int exe, struct err *err)
 	fds.vsock = devices.vsock->main_cmd_fd;
 	fds.fs = devices.fs->dev.env.shared;
 	fds.procs = &devices.procs;
+	fds.line = line_fd;
 	r = life_init(&life, &cfg, &fds, &tl, err);
 	if (r == 0)
 		r = leave_streams(null, err);
@@ -254,7 +257,7 @@ static int start_all(int null, int exe, struct err *err)
 static int run(int config_fd, struct err *err)
 {
 	autofd int null = -1, exe = -1;
-	int r;
+	int channel = -1, r;
 
 	r = vmconfig_read(config_fd, &cfg, err);
 	if (r < 0) {
@@ -272,14 +275,26 @@ static int run(int config_fd, struct err *err)
 		r = grow_fd_table(null, err);
 	if (r == 0)
 		r = open_self(&exe, err);
+	if (r == 0 && cfg.fd[VM_FD_LOG] >= 0)
+		r = log_channel(&line_fd, &channel, err);
 	if (r == 0)
-		r = jail_init(cfg.fd[VM_FD_LOG], cfg.flags & VM_FLAG_LOG_JSON, err);
+		r = jail_init(cfg.fd[VM_FD_LOG], channel, -1, cfg.flags & VM_FLAG_LOG_JSON, err);
 	if (r == 0)
 		r = build_vm(err);
 	if (r == 0)
-		r = start_all(null, exe, err);
+		r = start_all(null, exe, channel, err);
 	close_fd(&exe);
 	return r < 0 ? r : life_run(&life, &vcpus);
+}
+
+/* Of workers that ended before the VM ran. */
+static void last_lines(void)
+{
+	struct log log;
+
+	log_init(&log, cfg.fd[VM_FD_LOG], false);
+	while (log_take_line(&log, &line_fd))
+		;
 }
 
 int main(int argc, char **argv)
@@ -300,6 +315,7 @@ int main(int argc, char **argv)
 		close_fd(&cfg.fd[VM_FD_CONTROL]);
 	worker_procs_end(&devices.procs);
 	if (status < 0) {
+		last_lines();
 		/* The caller is told in one place; without a report pipe there is only this one. */
 		if (cfg.fd[VM_FD_REPORT] >= 0)
 			report_send(cfg.fd[VM_FD_REPORT], VMM_FAILED, &err, 1, NULL, &tl);

@@ -14,7 +14,7 @@
 #include "vmm/virtio/device.h"
 
 #define WORKER_CONFIG_MAGIC   0x4b574d43u /* "CMWK" */
-#define WORKER_CONFIG_VERSION 1
+#define WORKER_CONFIG_VERSION 2
 
 #define WORKER_SHARED_BYTES 4096
 static_assert(sizeof(struct vdev_shared) <= WORKER_SHARED_BYTES, "it is one page");
@@ -29,8 +29,9 @@ enum worker_fd {
 	WORKER_FD_FAULT, /* vdev_env.fault_fd */
 	WORKER_FD_SHARED, /* memfd of WORKER_SHARED_BYTES: vdev_env.shared; closed once mapped */
 	WORKER_FD_MEMORY, /* memfd of memory_bytes: vdev_env.mem; closed once mapped */
-	WORKER_FD_LOG,    /* the VMM's log, for the report of SIGSYS; -1: none */
-	WORKER_FD_KICK,   /* and on: vdev_env.kick_fd[] */
+	WORKER_FD_LOG, /* the way to the VMM's log (log_channel()), for the report of SIGSYS; -1: none */
+	WORKER_FD_ROOT, /* the mount namespace with the empty root: jail_empty_ns() */
+	WORKER_FD_KICK, /* and on: vdev_env.kick_fd[] */
 	WORKER_FD_DEVICE = WORKER_FD_KICK + VDEV_QUEUES_MAX, /* and on: vdev_env.fd[] */
 	WORKER_FDS = WORKER_FD_DEVICE + VDEV_FDS_MAX
 };
@@ -45,7 +46,6 @@ struct worker_config {
 	int32_t parent;               /* the VMM's pid: without it the worker ends */
 	uint32_t n_queues;            /* as the VMM sees it; the device's own init() must agree */
 	int32_t fd[WORKER_FDS];       /* -1: none */
-	uint32_t reserved;
 	uint64_t memory_bytes;
 };
 static_assert(

@@ -179,7 +179,8 @@ static int start(struct worker **ret_w, struct err *err)
 	if (r == 0)
 		r = name_process(err);
 	if (r == 0)
-		r = jail_init(cfg.fd[WORKER_FD_LOG], cfg.flags & WORKER_FLAG_LOG_JSON, err);
+		r = jail_init(cfg.fd[WORKER_FD_LOG], -1, cfg.fd[WORKER_FD_ROOT],
+			cfg.flags & WORKER_FLAG_LOG_JSON, err);
 	if (r == 0)
 		r = map_shared(err);
 	if (r == 0)
@@ -189,7 +190,7 @@ static int start(struct worker **ret_w, struct err *err)
 	return r < 0 ? r : worker_start(ret_w, &dev, &jail_worker, err);
 }
 
-/* The first thread, by the steps of the others: it has the control socket, for the report, and the log. */
+/* The first thread, by the steps of the others: it has the control socket, for the report, and the way to the log. */
 static int become_waiter(struct err *err)
 {
 	static const char kind[] = "waiter";

@@ -42,6 +42,7 @@ static void describe(struct worker_config *cfg, const struct worker_launch *laun
 	cfg->fd[WORKER_FD_SHARED] = shared_fd;
 	cfg->fd[WORKER_FD_MEMORY] = env->mem->fd;
 	cfg->fd[WORKER_FD_LOG] = launch->log_fd;
+	cfg->fd[WORKER_FD_ROOT] = launch->root_fd;
 	for (unsigned i = 0; i < VDEV_QUEUES_MAX; i++)
 		cfg->fd[WORKER_FD_KICK + i] = env->kick_fd[i];
 	for (unsigned i = 0; i < VDEV_FDS_MAX; i++)

@@ -20,7 +20,8 @@
 struct worker_launch {
 	int exe_fd;  /* coracle-vmm itself */
 	int null_fd; /* /dev/null, above 2 */
-	int log_fd;  /* -1: none */
+	int log_fd;  /* the way to the log: log_channel(); -1: none */
+	int root_fd; /* jail_empty_ns() */
 	bool log_json;
 	const char *id;
 };

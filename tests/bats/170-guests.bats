@@ -13,6 +13,8 @@ load common
 	grep -v '^ok' <<<"$output" || true
 	((status == 0))
 	grep -qE '^ok [0-9]+ - races --vcpus 2: reports .*races: all devices work' <<<"$output"
+	grep -qE '^ok [0-9]+ - late --vcpus 2: reports .*late: the end comes' <<<"$output"
+	grep -qE '^ok [0-9]+ - whole --vcpus 2: reports .*whole: 60 rounds' <<<"$output"
 	grep -qE '^ok [0-9]+ - files .*: reports .*files: 976 cases' <<<"$output"
 	[[ ${lines[-1]} =~ ^1\.\.([0-9]+)$ ]]
 	(($(grep -c '^ok' <<<"$output") == BASH_REMATCH[1]))

@@ -137,6 +137,27 @@ stop() {
 	done
 }
 
+@test "a worker that makes a forbidden call: its report, the line that names the device, status 159" {
+	need_kvm
+	local force_call=${CORACLE_BIN%/stage/usr/local/bin/coracle}/tests/guests/force_call
+	[[ -x $force_call || ${REQUIRE_KVM-} ]] || skip "no build directory of tests/guests beside the stage"
+	for device in fs vsock; do
+		sleeper --isolation process
+		pid=$(worker "$device")
+		tid=$(find "/proc/$pid/task" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort -n | sed -n 2p)
+		"$force_call" "$tid" 110 1 2 # getppid
+		ended 159
+		cat "$BATS_TEST_TMPDIR/err" "$BATS_TEST_TMPDIR/log"
+		# The report and, after it, how the container ended.
+		grep -nF "coracle-vmm: system call getppid (110) is not allowed in thread 'cor-$device.0' of kind $device, arguments 0x1 0x2 0x0 0x0 0x0 0x0; if it is legitimate, add to seccomp/$device.policy: getppid # who calls it, and why" \
+			"$BATS_TEST_TMPDIR/log" >"$BATS_TEST_TMPDIR/report"
+		grep -m 1 -nF "the worker of device '$device' was killed by signal 31" "$BATS_TEST_TMPDIR/log" >"$BATS_TEST_TMPDIR/end"
+		(($(cut -d: -f1 "$BATS_TEST_TMPDIR/report") < $(cut -d: -f1 "$BATS_TEST_TMPDIR/end")))
+		left_nothing
+		rm "$BATS_TEST_TMPDIR/log"
+	done
+}
+
 @test "pause and resume; what waits for a dead worker does not hang" {
 	need_kvm
 	sleeper --isolation process

@@ -110,13 +110,14 @@ in_leaf() { (echo 0 >"$group/leaf/cgroup.procs" && "$@"); }
 	[[ $(stat -c %u "/proc/$vmm") == 4242 || $(awk '/^Uid/ { print $2 $3 $4 $5 }' "/proc/$vmm/status") == 4242424242424242 ]]
 	[[ $(readlink "/proc/$vmm/ns/user") != "$(readlink /proc/self/ns/user)" ]]
 	[[ $(tr -s ' ' <"/proc/$vmm/uid_map") == $' 0 4242 1\n 1 100000 65536' ]]
-	for task in "/proc/$vmm/task"/*; do
+	for task in $(vmm_threads "$vmm"); do
 		name=$(cat "$task/comm")
+		[[ $name != cor-fs.0 ]] || fs=$task
 		ls "$task/root/"
 		[[ $name == @(coracle-vmm|cor-fs.*) || ! $(ls -A "$task/root/") ]]
 		[[ $name == cor-fs.* || $(grep CapEff "$task/status") == *$'\t0000000000000000' ]]
 	done
-	[[ $(ls "/proc/$vmm/task/$(grep -l cor-fs.0 "/proc/$vmm/task"/*/comm | cut -d/ -f5)/root") == $'m0\nrootfs' ]]
+	[[ $(ls "$fs/root") == $'m0\nrootfs' ]]
 	run -0 coracle start "$id"
 	[[ $(status_of "$id") == running ]]
 	run -0 coracle list
@@ -190,7 +191,8 @@ in_leaf() { (echo 0 >"$group/leaf/cgroup.procs" && "$@"); }
 	delegated
 	in_leaf coracle create --bundle "$bundle" "$id" </dev/null >"$home/run/out" 2>&1
 	[[ -f $group/$id/memory.max && $(cat "$group/$id/memory.max") -gt 67108864 && $(cat "$group/$id/memory.max") -lt 999999999 ]]
-	[[ $(cat "$group/$id/cgroup.procs") == "$(coracle state "$id" | jq .pid)" ]]
+	(($(wc -l <"$group/$id/cgroup.procs") == $(sandbox_processes)))
+	[[ $(sort "$group/$id/cgroup.procs") == "$(vmm_pids "$(coracle state "$id" | jq .pid)" | sort)" ]]
 	run -0 coracle delete --force "$id"
 	[[ ! -e $group/$id ]]
 	# it can be made, and not be entered

@@ -43,17 +43,22 @@ unharmed() {
 	coracle delete --force "$id-n"
 }
 
-# bounded: of its own the VMM uses 16 MiB at most, with the guest's memory 24 more than that, or it has ended.
+# bounded: of its own the VMM uses 16 MiB at most, with the guest's memory 24 more than that, or it has ended. So does each of
+# its workers that are processes.
 bounded() {
-	local own all
-	own=$(awk '/^RssAnon/ { print $2 }' "/proc/$vmm/status" || true)
-	all=$(awk '/^VmRSS/ { print $2 }' "/proc/$vmm/status" || true)
-	echo "the VMM uses ${own:-nothing} KiB of its own, ${all:-nothing} KiB in all, $(cat /proc/"$vmm"/task/*/fdinfo/* 2>/dev/null | grep -c ^pos) descriptors"
-	if [[ $own && $all ]]; then
-		((own <= 16 * 1024 && all <= (256 + 24) * 1024))
-	else
-		[[ $(status_of "$id") == stopped ]]
-	fi
+	local pid own all
+	for pid in $(vmm_pids "$vmm"); do
+		own=$(awk '/^RssAnon/ { print $2 }' "/proc/$pid/status" || true)
+		all=$(awk '/^VmRSS/ { print $2 }' "/proc/$pid/status" || true)
+		echo "${pid/#$vmm/the VMM} uses ${own:-nothing} KiB of its own, ${all:-nothing} KiB in all, $(cat /proc/"$pid"/task/*/fdinfo/* 2>/dev/null | grep -c ^pos) descriptors"
+		if [[ $own && $all ]]; then
+			((own <= 16 * 1024 && all <= (256 + 24) * 1024))
+		else
+			# Workers end before their VMM does.
+			[[ $pid == "$vmm" ]] || until_true 60 eval '[[ $(status_of "$id") == stopped ]]'
+			[[ $(status_of "$id") == stopped ]]
+		fi
+	done
 }
 
 # programs: how many the host runs.
@@ -82,7 +87,7 @@ gone() {
 		run timeout -s KILL 10 "$CORACLE_BIN" --root "$root" exec "$id" true </dev/null # whatever comes of it
 		bounded
 	done
-	(($(programs) <= before + 1))
+	(($(programs) <= before + $(sandbox_processes)))
 	unharmed
 	gone
 	left_nothing

@@ -43,6 +43,26 @@ vmms_left() {
 	[[ $left ]] && echo "$left"
 }
 
+# separate: true when device workers are to be processes, as `tools/test lab-process` wants it.
+separate() { [[ ${CORACLE_ISOLATION-} == process ]]; }
+
+# sandbox_processes: how many a sandbox has on the host: the VMM, and a worker for each of the five devices.
+sandbox_processes() {
+	if separate; then echo 6; else echo 1; fi
+}
+
+# vmm_pids PID: a VMM and its workers that are processes; vmm_threads PID: their threads, as directories of /proc.
+vmm_pids() {
+	echo "$1"
+	pgrep -P "$1" || true
+}
+vmm_threads() {
+	local pid
+	for pid in $(vmm_pids "$1"); do
+		printf '%s\n' "/proc/$pid/task"/*
+	done
+}
+
 coracle() { "$CORACLE_BIN" --root "$root" "$@"; }
 
 # new_bundle CMD [ARG…]: a default spec that runs CMD as root on the Debian root file system (written to

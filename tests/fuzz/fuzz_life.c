@@ -426,6 +426,7 @@ static void begin(uint8_t flags)
 	struct vsock_cmd_reply reply = {.errnum = 0};
 	struct err err = ERR_INIT;
 	struct life_fds fds = {.vsock = w.vsock[0],
+		.line = -1,
 		.console = w.console[0],
 		.vcpu = w.vcpus.event_fd,
 		.faults = &w.faults,

@@ -150,6 +150,15 @@ check "files: leave the share, and what is around it, as it was" $?
 # Two processors that wait for each other by looking.
 CPU_MS=120000
 hostile "$PANIC races: all devices work" races --vcpus 2
+hostile "$PANIC late: the end comes amidst 2000 acts" late --vcpus 2
+# What the VMM holds after many rounds is what it holds after two.
+hostile "$PANIC whole: 2 rounds" whole --vcpus 2 --cmdline once
+once_fds=$(measured fds) once_rss=$(measured rss_kib)
+hostile "$PANIC whole: 60 rounds" whole --vcpus 2
+fds=$(measured fds) rss=$(measured rss_kib)
+check "whole: $fds descriptors after 60 rounds, after two ${once_fds:-unknown}" $((${fds:-0} == 0 || fds != once_fds))
+check "whole: $rss KiB after 60 rounds, after two ${once_rss:-unknown}" \
+	$((${rss:-0} == 0 || rss > once_rss + 512 * slower))
 CPU_MS=60000
 
 # The input never ends: what the device sends of it is the guest's credit.

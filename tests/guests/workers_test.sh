@@ -24,10 +24,13 @@ until_true() # command...: within a minute
 vmm_filtered()
 {
 	vmm_pid=$(sed -n 's/^vmm pid //p' "$work/out")
+	# the child of run_vmm, a child of timeout
+	[[ ${how[*]} == *--measure* ]] || vmm_pid=$(pgrep -P "$(pgrep -P "$job")" coracle-vmm)
 	[[ $vmm_pid ]] && grep -qx $'Seccomp:\t2' "/proc/$vmm_pid/status" 2>/dev/null
 }
 
 # start GUEST [OPTION...]: in the background, as $job; $vmm_pid is the VMM, which has jailed itself, as all others have.
+how=(--measure --isolation process)
 start()
 {
 	local guest=$1
@@ -36,7 +39,7 @@ start()
 	rm -f "$work/log"
 	: >"$work/out"
 	timeout -k 5 100 "$run_vmm" --vmm "$vmm" --kernel "$guests/$guest" --init /proc/self/exe --share "$work" \
-		--timeout 60000 --measure --isolation process --log "$work/log" "$@" -- /bin/true \
+		--timeout 60000 "${how[@]}" --log "$work/log" "$@" -- /bin/true \
 		>"$work/out" 2>&1 </dev/null &
 	job=$!
 	until_true vmm_filtered
@@ -80,11 +83,11 @@ fds() # directory: what they lead to, without numbers
 		sed 's/^ *//' | paste -sd,
 }
 
-# What the worker's own thread has of two devices: the streams' places, the log, the control socket; epoll, an eventfd to
+# What the worker's own thread has of two devices: the streams' places, the way to the log, the control socket; epoll, an eventfd to
 # be woken, the interrupt, "device failed", a doorbell per queue; the console its pipe.
 declare -A own=(
-	[console]="1 $work/log,6 anon_inode,4 pipe,1 socket"
-	[rng]="1 $work/log,5 anon_inode,3 pipe,1 socket"
+	[console]="6 anon_inode,4 pipe,2 socket"
+	[rng]="5 anon_inode,3 pipe,2 socket"
 )
 same() # device, fds
 {
@@ -93,7 +96,7 @@ same() # device, fds
 
 sees() # device
 {
-	local device=$1 pid tid caps none=0000000000000000
+	local device=$1 pid tid task caps none=0000000000000000
 
 	pid=$(worker "$device")
 	check "$device: has a process" $?
@@ -109,8 +112,13 @@ sees() # device
 	check "$device: and nothing else of the VMM's, or of KVM's" $?
 	[[ " $(pages "$vmm_pid") " == *" $(pages "$pid") "* ]]
 	check "$device: the page is the one that the VMM has for it" $?
-	[[ $(fds "/proc/$pid/fd") == "1 $work/log,3 pipe" ]]
-	check "$device: the first thread has the log and no other descriptor" $?
+	[[ $(fds "/proc/$pid/fd") == "3 pipe,1 socket" ]]
+	check "$device: the first thread has the way to the log and no other descriptor" $?
+	for task in "/proc/$pid/task"/*; do
+		fds "$task/fd"
+	done >"$work/out"
+	! grep -qF "$work/log" "$work/out"
+	check "$device: no thread has the log" $?
 	fds "/proc/$pid/task/$tid/fd" | grep -q anon_inode
 	check "$device: the others have descriptors" $?
 	! fds "/proc/$pid/task/$tid/fd" | grep -qE 'kvm|memfd:(spec|vm_config|worker_config|vdev_shared)'
@@ -214,6 +222,27 @@ forbidden fs 2 fs linkat "linkat int4 == 0x1000" 265 1 2 3 4 0x1000
 forbidden rng 1 rng getrandom "getrandom int2 == 0x4" 318 0x1000 8 4
 forbidden balloon 1 balloon fallocate "fallocate int1 == 0x1" 285 5 1 0 0x1000
 forbidden rng 0 waiter socket "socket int0 == 0x1, int1 == 0x2" 41 1 2
+
+# The same in a VMM whose workers are threads, which ends with the one that calls: by then the line is in the log. Each
+# thread but main has a socket for it, and not the log.
+how=(--isolation thread)
+for comm in cor-{console.0,vsock.0,fs.0,fs.1,rng.0,balloon.0} vcpu0; do
+	start spin
+	kind=${comm#cor-} kind=${kind%[.0]*} kind=${kind%.}
+	tid=$(basename "$(dirname "$(grep -lx "$comm" "/proc/$vmm_pid/task"/*/comm)")")
+	fds "/proc/$vmm_pid/task/$tid/fd" >"$work/out"
+	grep -q '[0-9] socket' "$work/out" && ! grep -qF "$work/log" "$work/out"
+	check "thread $comm: has sockets, and not the log" $?
+	"${run_vmm%/*}/force_call" "$tid" 110 1 2 >>"$work/out" 2>&1
+	check "thread $comm: getppid is called" $?
+	await_end
+	check "thread $comm: the VMM ends by SIGSYS" $((got != 159))
+	cp "$work/log" "$work/out"
+	[[ $(grep -cF "getppid (110) is not allowed in thread '$comm' of kind $kind, arguments 0x1 0x2 0x0" \
+		"$work/log") == 1 && $(wc -l <"$work/log") == 1 ]]
+	check "thread $comm: the log has the report, and nothing else" $?
+done
+how=(--measure --isolation process)
 
 # A worker that ends by itself cannot be had from here: tests/unit.
 start spin

@@ -66,7 +66,7 @@ void world_make_with(struct world *w, uint32_t boot_timeout_ms, uint32_t flags)
 	static unsigned count;
 	struct timeline tl = {.ns = {1}};
 	struct err err = ERR_INIT;
-	int s[2], p[2], r[2];
+	int s[2], p[2], r[2], line;
 	struct life_fds fds;
 
 	memset(w, 0, sizeof(*w));
@@ -96,7 +96,10 @@ void world_make_with(struct world *w, uint32_t boot_timeout_ms, uint32_t flags)
 	faultlog_init(&w->faults, eventfd(0, EFD_NONBLOCK));
 	faultlog_add(&w->faults, "toy", &w->shared);
 	pthread_create(&w->device, NULL, play_device, w);
+	if (log_channel(&line, &w->line, &err) < 0)
+		printf("Bail out! %s\n", err.msg);
 	fds = (struct life_fds){.vsock = w->vsock_main,
+		.line = line,
 		.console = w->console_r,
 		.vcpu = w->vcpu_fd,
 		.faults = &w->faults,
@@ -128,12 +131,14 @@ int world_end(struct world *w)
 	close(w->console_w);
 	close(w->vcpu_fd);
 	close(w->log_fd);
+	close(w->line);
 	close(w->faults.fd);
 	close(w->report_r);
 	close(w->cfg.fd[VM_FD_REPORT]);
 	close(w->cfg.fd[VM_FD_CONTROL]);
 	close(w->life.epoll_fd);
 	close(w->life.signal_fd);
+	close_fd(&w->life.line_fd);
 	if (w->life.tty_fd >= 0)
 		close(w->life.tty_fd);
 	if (w->life.guest_fd >= 0)

@@ -27,6 +27,7 @@ struct world {
 	struct sockaddr_un addr;
 	int vsock_main, vsock_dev, console_r, console_w, vcpu_fd, report_r, guest;
 	int log_fd;                /* memfd */
+	int line;                  /* the workers' way to the log */
 	struct faultlog faults;    /* of one device, "toy", */
 	struct vdev_shared shared; /* which fails by vdev_fail() */
 	unsigned binds;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A tree of 200,000 files, walked as find(1) and a backup do and worse: the guest forgets nothing. The server's
+ * A tree of very many files, walked as find(1) and a backup do and worse: the guest forgets nothing. The server's
  * descriptors, counted in /proc, and its memory stay bounded, each file is found again, by handle and by name.
+ *
+ *	test_fs_walk [THOUSANDS]	(of files; 200 without)
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,24 +20,29 @@
 #include "tests/tap.h"
 #include "tests/unit/fs_client.h"
 
-#define DIRS      200
 #define FILES     1000 /* in each */
 #define OVER      512  /* descriptors above the limit: docs/fs.md, "Bounds" */
-#define NODE_KIB  (sizeof(struct fs_node) * (size_t)DIRS * FILES / 1024)
+#define NODE_KIB  (sizeof(struct fs_node) * n_files() / 1024)
 #define OTHER_KIB 32768 /* a reply, buckets, what a sanitizer keeps of what was freed */
 
 static struct fsc *c;
 static uint64_t *ids; /* of the files, as READDIRPLUS has told */
 static unsigned top_fds;
+static int n_dirs = 200;
+
+static size_t n_files(void)
+{
+	return (size_t)n_dirs * FILES;
+}
 
 /* Cheap files, of an inode each, on a file system made for them. */
 static bool make_tree(const char *dir)
 {
 	char name[64];
 
-	if (mount("tmpfs", dir, "tmpfs", MS_NODEV | MS_NOSUID, "size=64m,nr_inodes=0") < 0)
+	if (mount("tmpfs", dir, "tmpfs", MS_NODEV | MS_NOSUID, "size=256m,nr_inodes=0") < 0)
 		return false;
-	for (int d = 0; d < DIRS; d++) {
+	for (int d = 0; d < n_dirs; d++) {
 		int fd;
 
 		snprintf(name, sizeof(name), "%s/d%d", dir, d);
@@ -95,12 +102,12 @@ static unsigned read_dir(uint64_t dir, uint64_t *ret_ids)
 	return files;
 }
 
-static unsigned walk(uint64_t top, uint64_t dirs[DIRS])
+static unsigned walk(uint64_t top, uint64_t *dirs)
 {
 	unsigned files = 0;
 	char name[16];
 
-	for (int d = 0; d < DIRS; d++) {
+	for (int d = 0; d < n_dirs; d++) {
 		snprintf(name, sizeof(name), "d%d", d);
 		dirs[d] = fsc_node(c, top, name);
 		files += read_dir(dirs[d], ids + d * FILES);
@@ -110,13 +117,13 @@ static unsigned walk(uint64_t top, uint64_t dirs[DIRS])
 }
 
 /* By name, and by the node as it was told. */
-static unsigned find_again(const uint64_t dirs[DIRS])
+static unsigned find_again(const uint64_t *dirs)
 {
 	unsigned wrong = 0;
 	struct fuse_attr a;
 	char name[16];
 
-	for (int d = 0; d < DIRS; d++) {
+	for (int d = 0; d < n_dirs; d++) {
 		for (int f = 0; f < FILES; f++) {
 			snprintf(name, sizeof(name), "f%d", f);
 			wrong += fsc_node(c, dirs[d], name) != ids[d * FILES + f];
@@ -129,7 +136,7 @@ static unsigned find_again(const uint64_t dirs[DIRS])
 
 static void test_walk(bool by_name)
 {
-	static uint64_t dirs[DIRS];
+	uint64_t *dirs = calloc((size_t)n_dirs, sizeof(*dirs));
 	uint64_t top = fsc_node(c, c->rootfs, "many");
 	unsigned base = fsc_open_fds();
 	size_t kib = resident_kib();
@@ -137,22 +144,24 @@ static void test_walk(bool by_name)
 	for (uint32_t i = 0; by_name && i < c->fs.nodes.n_mounts; i++)
 		c->fs.nodes.mount[i].no_handles = true;
 	top_fds = 0;
-	eq_int(walk(top, dirs), DIRS * FILES, "READDIRPLUS tells of 200,000 files");
+	BUG_ON(!dirs);
+	eq_int(walk(top, dirs), n_dirs * FILES, "READDIRPLUS tells of all files");
 	eq_int(find_again(dirs), 0, "LOOKUP and GETATTR find each of them");
-	ok(c->fs.nodes.count >= DIRS * FILES, "the guest has forgotten none");
+	ok(c->fs.nodes.count >= n_files(), "the guest has forgotten none");
 	ok(top_fds <= base + c->fs.nodes.fd_limit + OVER,
 		"descriptors: %u, at most %u and %u above", top_fds, base + c->fs.nodes.fd_limit,
 		OVER);
 	kib = resident_kib() - kib;
 	ok(kib <= NODE_KIB + OTHER_KIB, "memory: %zu KiB more, at most %zu", kib,
 		NODE_KIB + (size_t)OTHER_KIB);
-	for (int i = 0; i < DIRS * FILES; i++)
+	for (size_t i = 0; i < n_files(); i++)
 		fsc_forget(c, ids[i], 2);
-	for (int d = 0; d < DIRS; d++)
+	for (int d = 0; d < n_dirs; d++)
 		fsc_forget(c, dirs[d], 1);
 	look_at_fds();
 	ok(fsc_open_fds() <= base, "all forgotten, no descriptor is left of it");
 	fsc_forget(c, top, 1);
+	free(dirs);
 }
 
 static double seconds(void)
@@ -173,7 +182,7 @@ static void run(void)
 		snprintf(dir, sizeof(dir), "%s", fsc_host(c, "rootfs/many"));
 		mkdir(dir, 0755);
 		if (!make_tree(dir)) {
-			skip("no tmpfs of 200,000 files can be made here");
+			skip("no tmpfs of so many files can be made here");
 			fsc_free(c);
 			return;
 		}
@@ -181,22 +190,26 @@ static void run(void)
 		fsc_forget(c, fsc_node(c, c->rootfs, "many"), 1);
 		from = seconds();
 		test_walk(by_name);
-		printf("# by %s: %.1f s\n", by_name ? "name" : "handle", seconds() - from);
+		printf("# %zu by %s: %.1f s, %u descriptors at most\n", n_files(),
+			by_name ? "name" : "handle", seconds() - from, top_fds);
 		umount2(dir, MNT_DETACH);
 		fsc_free(c);
 	}
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	struct rlimit rl;
+
+	if (argc > 1)
+		n_dirs = atoi(argv[1]);
 
 	/* as the device does it; with 20,000 or more the limit of nodes is what it is in a VMM */
 	if (getrlimit(RLIMIT_NOFILE, &rl) == 0) {
 		rl.rlim_cur = rl.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &rl);
 	}
-	ids = calloc(DIRS * FILES, sizeof(*ids));
+	ids = calloc(n_files(), sizeof(*ids));
 	if (geteuid() != 0 || !fsc_private_mounts())
 		skip("needs root and a mount namespace");
 	else if (ids)

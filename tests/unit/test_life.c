@@ -261,17 +261,39 @@ static void test_vm_death(void)
 	eq_int(world_end(&w), 1, "before READY: 1");
 }
 
-/* A command that the vsock device could not even read the number of. */
-static void test_nonsense(void)
+/* What a worker says that was taken over: it could go on for ever. */
+static void nonsense(const void *msg, size_t len, const char *what)
 {
 	struct vmm_report rep;
 	struct world w;
 
 	world_run_up(&w);
-	BUG_ON(send(w.vsock_dev, &(struct vsock_cmd_reply){.errnum = EPROTO}, 8, 0) != 8);
+	BUG_ON(send(w.vsock_dev, msg, len, 0) != (ssize_t)len);
 	rep = world_report(&w);
-	has_str(said(rep.text), "the vsock device has failed");
-	eq_int(world_end(&w), LIFE_STATUS_VM, "a reply of no command is the end");
+	eq_str(rep.text, "the vsock device answers what it was not asked", "told as it is");
+	eq_int(world_end(&w), LIFE_STATUS_VM, what);
+}
+
+static void test_nonsense(void)
+{
+	struct vsock_cmd_reply reply = {.errnum = EPROTO};
+	struct world w;
+
+	nonsense(&reply, sizeof(reply), "a reply to a command that it could not read is the end");
+	nonsense(&reply, sizeof(reply) - 1, "a short one");
+	reply.id = 1;
+	nonsense(&reply, sizeof(reply), "a second reply to a bind");
+	reply.id = 4711;
+	nonsense(&reply, sizeof(reply), "a reply to nothing");
+
+	world_run_up(&w);
+	__atomic_store_n(&w.drain_at_once, false, __ATOMIC_SEQ_CST);
+	guest_exited(&w, 5);
+	while (!__atomic_load_n(&w.drain_id, __ATOMIC_SEQ_CST))
+		usleep(1000);
+	BUG_ON(send(w.vsock_dev, &reply, sizeof(reply), 0) != sizeof(reply));
+	eq_str(world_report(&w).text, "", "while the output is written there is nothing to report");
+	eq_int(world_end(&w), 5, "and the status is the program's");
 }
 
 static void fail_toy(struct world *w)
@@ -313,6 +335,60 @@ static void test_device_faults(void)
 	world_end(&w);
 }
 
+/* How often within the time a full counter is emptied: a worker that was taken over signals without a pause, and counts
+ * nothing. */
+static void test_signals_for_nothing(void)
+{
+	const uint64_t ms = FAULTLOG_PAUSE_MS * 3 / 2;
+	uint64_t until;
+	unsigned served = 0;
+	struct world w;
+
+	world_begin(&w, 0);
+	eventfd_write(w.faults.fd, UINT64_MAX - 1);
+	while (eventfd_write(w.faults.fd, UINT64_MAX - 1) < 0)
+		usleep(1000);
+	until = timeline_now() + ms * 1000000;
+	while (timeline_now() < until && served < 100)
+		served += eventfd_write(w.faults.fd, UINT64_MAX - 1) == 0;
+	ok(served <= 2, "one that signals for ever is heard once a second: %u in %u ms", served,
+		(unsigned)ms);
+	fail_toy(&w);
+	ok(world_logged(&w, "device toy failed", 1), "and what fails meanwhile is told of");
+	world_ask(&w, CTL_SIGNAL, SIGKILL);
+	world_end(&w);
+}
+
+/* The others' lines: one of a worker that is well, then what one may send that was taken over. */
+static void test_lines_of_others(void)
+{
+	static const char whole[] = "level=error msg=\"a report\"\n";
+	char text[LOG_LINE_MAX + 100], c = 1;
+	struct world w;
+	unsigned n;
+
+	world_begin(&w, 0);
+	BUG_ON(write(w.line, whole, strlen(whole)) != (ssize_t)strlen(whole));
+	ok(read(w.line, &c, 1) == 1 && c == '\0', "a line is answered");
+	BUG_ON(pread(w.log_fd, text, sizeof(text), 0) != (ssize_t)strlen(whole));
+	ok(!memcmp(text, whole, strlen(whole)), "and in the log by then, as it was");
+	memset(text, 'x', sizeof(text));
+	memcpy(text, "two\nlines\033[2J", 14);
+	BUG_ON(write(w.line, text, sizeof(text)) != sizeof(text));
+	ok(read(w.line, &c, 1) == 1, "so is nonsense");
+	ok(world_logged(&w, "two?lines?[2J?xxx", 1), "of which one printable line is made");
+	eq_int(lseek(w.log_fd, 0, SEEK_END), (int)strlen(whole) + (int)LOG_LINE_MAX + 1,
+		"that is cut");
+	for (n = 2; n < 1000 && write(w.line, "x\n", 2) == 2; n++)
+		if (read(w.line, &c, 1) != 1)
+			break;
+	eq_int(n, LOG_LINES_MAX, "the last one is not followed by another");
+	ok(world_logged(&w, "x\nx\n", LOG_LINES_MAX - 2), "and is in the log");
+	eq_int(world_ask(&w, CTL_STATE, 0).phase, VM_BOOTING, "the container lives on");
+	world_ask(&w, CTL_SIGNAL, SIGKILL);
+	world_end(&w);
+}
+
 int main(void)
 {
 	struct err err = ERR_INIT;
@@ -326,5 +402,7 @@ int main(void)
 	test_vm_death();
 	test_nonsense();
 	test_device_faults();
+	test_signals_for_nothing();
+	test_lines_of_others();
 	return tap_done();
 }

@@ -169,7 +169,7 @@ static void starts(const char *program, const char *want)
 	static struct guest_mem mem = {.n = 1, .fd = -1};
 	struct vdev dev = {
 		.ops = &toy, .env = {.mem = &mem, .cmd_fd = -1, .irq_fd = -1, .fault_fd = -1}};
-	struct worker_launch launch = {.log_fd = -1, .id = "box"};
+	struct worker_launch launch = {.log_fd = -1, .root_fd = -1, .id = "box"};
 	struct worker_procs one = {.n = 1};
 	struct err err = ERR_INIT;
 	int s[2], r;

@@ -33,9 +33,9 @@
 #define FS_SESSION_RUNNING      1u /* between INIT and DESTROY */
 #define FS_SESSION_SETXATTR_EXT 2u /* setxattr requests have the long form */
 
-/* Descriptors that nodes and handles leave free: those of requests at work, one a mount of the share, the worker's own, and
- * room to spare (the worker has a table of its own, but the limit is the process's). A quarter of them all, where there are few. */
-#define FS_FD_RESERVE 4096
+/* Descriptors that nodes and handles leave free in the worker's table, which is its own: one a mount of the share, those of
+ * requests at work, the worker's, and room to spare. A quarter of them all, where there are few. */
+#define FS_FD_RESERVE (2 * FS_MOUNTS_MAX)
 
 struct fs_server {
 	struct fs_nodes nodes;
