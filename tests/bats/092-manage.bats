@@ -48,7 +48,7 @@ stats() { coracle events --stats "$id"; }
 	need_kvm
 	own=$BATS_TEST_TMPDIR/out
 	mkdir "$own"
-	new_bundle sh -c 'n=0; while :; do n=$((n + 1)); echo $n >/out/n; sleep 0.05; done'
+	new_bundle sh -c 'n=0; trap "echo hup >>/out/hup" HUP; while :; do n=$((n + 1)); echo $n >/out/n; sleep 0.05; done'
 	edit '.mounts += [{destination: "/out", source: $own, type: "bind", options: ["bind", "rw"]}]' --arg own "$own"
 	run coracle pause "$id"
 	fails 1 "container does not exist"
@@ -69,11 +69,16 @@ stats() { coracle events --stats "$id"; }
 	run -0 coracle ps "$id"
 	[[ $output == *" sh -c n=0"* ]]
 	coracle events --stats "$id" | jq -e '.data.pids.current >= 1'
+	# a signal to all of them waits for the resume, and once
+	run -0 coracle kill --all "$id" HUP
+	run -0 coracle kill --all "$id" HUP
+	run -0 coracle ps "$id"
 	sleep 3 # the point: nothing happens meanwhile
-	[[ $(cat "$own/n") == "$before" ]]
+	[[ $(cat "$own/n") == "$before" && ! -e $own/hup ]]
 	[[ $(status_of "$id") == paused ]]
 	run -0 coracle resume "$id"
 	[[ $(status_of "$id") == running ]]
+	until_true 60 test -s "$own/hup"
 	until_true 60 eval '[[ $(cat "$own/n") && $(cat "$own/n") != "$before" ]]'
 	# what is paused may be killed
 	run -0 coracle pause "$id"
