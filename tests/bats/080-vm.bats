@@ -132,7 +132,11 @@ no_vmm() { ! pgrep -x coracle-vmm >/dev/null; }
 	new_bundle sleep 1000
 	edit '.process.oomScoreAdj = 321'
 	coracle run --detach --pid-file "$BATS_TEST_TMPDIR/pid" --bundle "$bundle" "$id" </dev/null >/dev/null 2>&1
-	[[ $(cat "/proc/$(cat "$BATS_TEST_TMPDIR/pid")/oom_score_adj") == 321 ]]
+	vmm=$(cat "$BATS_TEST_TMPDIR/pid")
+	(($(vmm_pids "$vmm" | wc -l) == $(sandbox_processes)))
+	for pid in $(vmm_pids "$vmm"); do
+		[[ $(cat "/proc/$pid/oom_score_adj") == 321 ]]
+	done
 	coracle exec "$id" cat /proc/1/oom_score_adj >"$BATS_TEST_TMPDIR/inside"
 	[[ $(cat "$BATS_TEST_TMPDIR/inside") == 321 ]]
 	coracle delete --force "$id"
@@ -143,18 +147,26 @@ fds() {
 	find "$1/fd" -type l -printf '%l\n' | sed -E 's/:\[[0-9]+\]$//; s/ \(deleted\)$//; s,^.*/vmm\.log$,log,' | sort -u | tr '\n' ' '
 }
 
-# The threads by name, and what each kind may have. fs has the files that the guest knows.
+# The threads by name, and what each kind may have. fs has the files that the guest knows. The first thread of a worker
+# that is a process (lab-process) has the device's name without a number, and waits for the others.
 @test "each thread of the VMM is in its jail: descriptors, root, capabilities, filter" {
 	need_kvm
 	new_bundle sleep 1000
 	edit '.annotations["coracle.vm.vcpus"] = "2"'
 	coracle create --pid-file "$BATS_TEST_TMPDIR/pid" --bundle "$bundle" "$id" </dev/null >/dev/null 2>&1
-	vmm=/proc/$(cat "$BATS_TEST_TMPDIR/pid")
+	vmm=$(cat "$BATS_TEST_TMPDIR/pid")
 	for limit in 'core file size' 'locked memory' 'msgqueue size'; do
-		grep -qE "^Max $limit +0 +0 " "$vmm/limits"
+		for pid in $(vmm_pids "$vmm"); do
+			grep -qE "^Max $limit +0 +0 " "/proc/$pid/limits"
+		done
 	done
+	names=(coracle-vmm vcpu0 vcpu1 cor-fs.0 cor-fs.1 cor-vsock.0 cor-rng.0 cor-balloon.0 cor-console.0)
+	if separate; then
+		names+=(cor-fs cor-vsock cor-rng cor-balloon cor-console)
+		run -1 grep -h '^cor-' "/proc/$vmm/task"/*/comm # none of the workers' threads is the VMM's
+	fi
 	seen=''
-	for task in "$vmm"/task/*; do
+	for task in $(vmm_threads "$vmm"); do
 		name=$(cat "$task/comm")
 		seen+=" $name"
 		echo "$name: $(fds "$task"); $(wc -l <"$task/mountinfo") mounts; $(grep -E '^(Cap|Seccomp:|NoNewPrivs)' "$task/status" | tr '\n\t' '  ')"
@@ -183,18 +195,20 @@ fds() {
 		cor-vsock.0) # the container's streams, too
 			[[ $(fds "$task") == "/dev/null anon_inode:[eventfd] anon_inode:[eventpoll] pipe socket " ]] ;;
 		cor-balloon.0) [[ $(fds "$task") == "/memfd:"*" anon_inode:[eventfd] anon_inode:[eventpoll] pipe socket " ]] ;;
+		cor-fs | cor-vsock | cor-rng | cor-balloon | cor-console) [[ $(fds "$task") == "pipe socket " ]] ;;
 		cor-console.0) [[ $(fds "$task") == "anon_inode:[eventfd] anon_inode:[eventpoll] pipe socket " ]] ;;
 		vcpu*) [[ $(fds "$task") == "anon_inode:[eventfd] anon_inode:kvm-vcpu:${name#vcpu} pipe socket " ]] ;;
-		coracle-vmm) # nothing of the workers' or the vCPUs'
-			[[ $(fds "$task") == *" log "* ]]
+		cor-fs.*) [[ " $(fds "$task")" != *" log "* ]] ;;
+		coracle-vmm) # the log; nothing of the workers' or the vCPUs'
+			[[ " $(fds "$task")" == *" log "* ]]
 			[[ $(fds "$task") != *@(memfd|kvm-vcpu)* ]]
 			(($(find "$task/fd" -lname 'anon_inode:\[eventpoll\]' | wc -l) == 1))
 			(($(find "$task/fd" -lname 'anon_inode:\[eventfd\]' | wc -l) == 2)) # of the vCPUs' and the devices' failures
 			;;
 		esac
 	done
-	for name in coracle-vmm vcpu0 vcpu1 cor-fs.0 cor-fs.1 cor-vsock.0 cor-rng.0 cor-balloon.0 cor-console.0; do
-		[[ $seen == *" $name"* ]]
+	for name in "${names[@]}"; do
+		[[ "$seen " == *" $name "* ]]
 	done
 	coracle delete --force "$id"
 }

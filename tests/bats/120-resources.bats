@@ -35,7 +35,7 @@ stopped() { [[ $(status_of "$id") == stopped ]]; }
 
 @test "linux.cgroupsPath: the VMM is in it, limited; the container sees limits of its own; delete removes it" {
 	new_bundle sh -c 'cd /sys/fs/cgroup && cat memory.max memory.low pids.max cpu.max && cat /proc/self/cgroup && nproc'
-	edit 'del(.annotations) | .linux.cgroupsPath = "/coracle-test/deep/../box" | .linux.resources += {
+	edit 'del(.annotations["coracle.vm.vcpus"], .annotations["coracle.vm.memory"]) | .linux.cgroupsPath = "/coracle-test/deep/../box" | .linux.resources += {
 		memory: {limit: 67108864, reservation: 33554432},
 		cpu: {quota: 150000, period: 100000, shares: 512, cpus: "0"}, pids: {limit: 50},
 		unified: {"memory.high": "60000000"}}'
@@ -43,7 +43,8 @@ stopped() { [[ $(status_of "$id") == stopped ]]; }
 	create_box
 	box=$cg/coracle-test/box
 	grep -x "$(cat "$BATS_TEST_TMPDIR/pid")" $box/cgroup.procs
-	(($(wc -l <$box/cgroup.procs) == 1))
+	(($(wc -l <$box/cgroup.procs) == $(sandbox_processes)))
+	[[ $(sort $box/cgroup.procs) == "$(vmm_pids "$(cat "$BATS_TEST_TMPDIR/pid")" | sort)" ]]
 	# 64 MiB and 48 and 1/32 for the kernel; 64 MiB and 1/8 of that for the VMM (docs/resources.md).
 	ram=$(((64 + 48 + 2) << 20))
 	[[ $(jq .memoryBytes "$root/$id/state.json") == "$ram" ]]

@@ -306,9 +306,9 @@ refused() {
 	ln -sfn /etc/ro "$rootfs/dev/console"
 	set_args sh -c 'echo to-console >/dev/console; wc -c </etc/masked'
 	edit '.process.terminal = true | .mounts += [{destination: "/dev/pts", type: "devpts", source: "devpts", options: ["newinstance", "ptmxmode=0666"]}]'
-	run "${BATS_TEST_FILENAME%/*}/terminal.py" eof -- "$CORACLE_BIN" --root "$root" run --bundle "$bundle" "$id"
+	run "${BATS_TEST_FILENAME%/*}/terminal.py" -- "$CORACLE_BIN" --root "$root" run --bundle "$bundle" "$id"
 	echo "$status $output"
-	[[ $output == *to-console*0* ]]
+	[[ $status == 0 && $output == *to-console*0* ]]
 	[[ $(cat "$rootfs/etc/masked") == masked,* && $(cat "$rootfs/etc/ro") == ro,* && $(cat "$rootfs/etc/secret") == secret ]]
 }
 
