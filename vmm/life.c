@@ -254,7 +254,7 @@ static void read_console(struct life *l, unsigned turns)
 }
 
 /* A vCPU cannot go on: the VM is dead. A panic's reboot is a triple fault too (reboot=t). */
-static void vm_died(struct life *l)
+void life_vm_died(struct life *l)
 {
 	const struct vcpu *v = vcpus_ended(l->vcpus);
 	struct err err = ERR_INIT;
@@ -268,6 +268,8 @@ static void vm_died(struct life *l)
 	}
 	if (l->state == LIFE_DRAINING)
 		return; /* nothing of it is needed any more */
+	if (life_worker_is_why(l))
+		return;
 	read_console(l, CONSOLE_LAST);
 	if (guestlog_find(&l->guestlog, PANIC_MARK, panic, sizeof(panic)))
 		err_plain(&err, EIO, "the guest kernel died: %s (%s)", panic, v->text);
@@ -338,7 +340,7 @@ static void handle(struct life *l, const struct epoll_event *ev)
 	case EV_VCPU:
 		if (read(l->vcpu_fd, &count, sizeof(count)) != sizeof(count))
 			break;
-		vm_died(l);
+		life_vm_died(l);
 		if (!l->ended)
 			life_parked(l);
 		break;

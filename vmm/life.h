@@ -104,6 +104,7 @@ struct life {
 	bool guest_full; /* the guest's channel, the vsock device's socket, takes no message now */
 	bool vsock_full;
 	bool vsock_gone; /* its socket has ended; the worker's process is about to */
+	bool vm_waits;   /* the VM has died, and a worker may be why */
 	bool paused;    /* the container is: the vCPUs are held, but for questions (life_pause.c) */
 	bool held;      /* the vCPUs are: the guest answers nothing, and is not expected to */
 	bool size_due;  /* the terminal's size is not sent yet */

@@ -32,6 +32,7 @@ void life_set_deadline(
 void life_end(struct life *l, uint32_t status);
 /* The VM, or the container's start, failed. status 0: 1 before READY, LIFE_STATUS_VM after. */
 void life_fail(struct life *l, uint32_t status, const struct err *err, bool with_log);
+void life_vm_died(struct life *l); /* if it has */
 /* EXITED came: let the vsock device write out what it holds, then end. */
 void life_drain(struct life *l, uint32_t status);
 
@@ -55,6 +56,9 @@ int life_workers_watch(struct life *l, struct err *err);
 void life_worker_ended(struct life *l, unsigned index);
 /* The vsock device's socket has ended: so has its worker, or is about to, which then is what is told. */
 void life_vsock_failed(struct life *l);
+/* The VM has died. May the end of a worker be why? Then that is waited for, and life_worker_ended() or
+ * life_worker_expired() goes on. */
+bool life_worker_is_why(struct life *l);
 /* Its worker has broken the protocol of its commands: the container ends. */
 void life_vsock_broken(struct life *l);
 void life_worker_expired(struct life *l); /* DEADLINE_WORKER */

@@ -10,6 +10,8 @@
 #include <signal.h>
 #include <sys/epoll.h>
 
+#include "vmm/virtio/fault.h"
+
 static bool has_process(const struct life *l)
 {
 	return l->procs && l->procs->vsock && l->procs->vsock->pidfd >= 0;
@@ -89,7 +91,27 @@ void life_vsock_failed(struct life *l)
 
 void life_worker_expired(struct life *l)
 {
-	fail(l, failed);
+	if (l->vsock_gone)
+		fail(l, failed);
+	else
+		life_vm_died(l);
+}
+
+/* A device whose worker's socket has ended is lost to the guest at once, which may die of it before the process is seen to
+ * have ended. */
+bool life_worker_is_why(struct life *l)
+{
+	bool mute = false;
+
+	for (unsigned i = 0; l->procs && l->procs->n && i < l->faults->n; i++)
+		mute |= atomic_load(&l->faults->device[i].shared->faults[VDEV_MUTE]) != 0;
+	if (!mute)
+		return false;
+	if (l->vm_waits) /* until the deadline, which is 0 when it is over */
+		return l->deadline_ns[DEADLINE_WORKER];
+	l->vm_waits = true;
+	life_set_deadline(l, DEADLINE_WORKER, LIFE_WORKER_MS);
+	return true;
 }
 
 int life_vsock_lost(struct life *l, struct err *err)

@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -15,6 +17,7 @@
 #include "tests/tap.h"
 #include "tests/unit/life_world.h"
 #include "vmm/life_priv.h"
+#include "vmm/virtio/fault.h"
 #include "vmm/worker_config.h"
 
 enum { FS, VSOCK, WORKERS };
@@ -142,6 +145,37 @@ static void test_while_draining(void)
 	eq_int(end(), 5, "the status is the program's");
 }
 
+/* The guest loses the device, and dies of it, before the worker's process has ended. */
+static void guest_dies_of(void (*then)(void), const char *text)
+{
+	begin();
+	world_up(&w);
+	vdev_note(&w.shared, w.faults.fd, VDEV_MUTE);
+	w.vm.vcpus = 1;
+	snprintf(w.vcpus.v[0].text, sizeof(w.vcpus.v[0].text), "vCPU 0: triple fault");
+	atomic_store(&w.vcpus.v[0].end, VCPU_SHUTDOWN);
+	eventfd_write(w.vcpu_fd, 1);
+	ok(world_logged(&w, "device toy failed", 1), "a device is lost");
+	then();
+	reports(VMM_ENDED, text);
+	eq_int(end(), LIFE_STATUS_VM, "the container has failed");
+}
+
+static void kill_fs(void)
+{
+	kill(pid[FS], SIGKILL);
+}
+
+static void leave_all(void)
+{
+}
+
+static void test_guest_first(void)
+{
+	guest_dies_of(kill_fs, "the worker of device 'fs' was killed by signal 9");
+	guest_dies_of(leave_all, "the VM stopped: vCPU 0: triple fault");
+}
+
 /* While the container's streams are bound. */
 static void test_lost_at_first(void)
 {
@@ -235,6 +269,7 @@ int main(void)
 	test_socket_first();
 	test_socket_only();
 	test_after_kill();
+	test_guest_first();
 	test_while_draining();
 	return tap_done();
 }
