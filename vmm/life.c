@@ -130,6 +130,7 @@ int life_init(struct life *l, const struct vm_config *cfg, const struct life_fds
 	life_exec_init(l);
 	l->start_ms = LIFE_START_MS;
 	l->freeze_ms = LIFE_FREEZE_MS;
+	l->answer_ms = LIFE_ANSWER_MS;
 	l->tl = *tl;
 	log_init(&l->log, cfg->fd[VM_FD_LOG], cfg->flags & VM_FLAG_LOG_JSON);
 	l->guestlog.on_line = guest_line;
@@ -392,6 +393,7 @@ static void expired(struct life *l, enum life_deadline d)
 	case DEADLINE_WORKER: life_worker_expired(l); break;
 	case DEADLINE_RETRY:
 		life_freezer_push(l);
+		life_push_all(l);
 		if (l->guest_full)
 			life_guest_room(l);
 		if (l->vsock_full && !l->ended)
