@@ -58,6 +58,7 @@ enum step {
 	STEP_CONSOLE,
 	STEP_TIME,
 	STEP_FAULT,
+	STEP_LINE, /* a worker, which may be the guest's, has something for the log */
 	STEPS
 };
 
@@ -74,7 +75,8 @@ static struct {
 	struct rbuf in;
 	int steps, ending;
 	uint64_t now_ns;
-	int guest, vsock[2], console[2], report[2], client[CLIENTS];
+	int guest, vsock[2], console[2], report[2], line, client[CLIENTS];
+	unsigned lines;      /* that are in the log, as the worker is told */
 	bool asked[CLIENTS]; /* what it reads may be an answer's payload */
 	uint32_t id[ID_KINDS][IDS];
 	unsigned n_ids[ID_KINDS];
@@ -218,7 +220,8 @@ static bool step_device(uint8_t arg)
 		w.guest = take_fd(&fds[0]);
 	for (unsigned i = 0; i < n; i++)
 		close_fd(&fds[i]);
-	reply.id = arg & 2 ? arg >> 2 : cmd.id;
+	/* Seldom: the container ends with it. */
+	reply.id = (arg & 0xc2) == 0xc2 ? arg >> 2 : cmd.id;
 	if (!(arg & 4))
 		(void)!send(w.vsock[1], &reply, sizeof(reply), MSG_NOSIGNAL | MSG_DONTWAIT);
 	return true;
@@ -302,6 +305,29 @@ static void step_console(uint8_t arg)
 		(void)!write(w.console[1], p, arg);
 }
 
+static void read_line_acks(void)
+{
+	char byte[2];
+
+	while (recv(w.line, byte, sizeof(byte), MSG_DONTWAIT) > 0)
+		w.lines++;
+	CHECK(w.lines <= LOG_LINES_MAX);
+}
+
+/* The bytes so many times over: a line may be longer than it should be. */
+static void step_line(uint8_t arg)
+{
+	static char text[2 * LOG_LINE_MAX];
+	uint32_t len = rbuf_u8(&w.in), n = 0;
+	const void *p = rbuf_bytes(&w.in, len);
+
+	for (unsigned i = 0; p && i <= arg % 32u; i++, n += len)
+		memcpy(text + n, p, len);
+	if (p)
+		(void)!send(w.line, text, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+	read_line_acks();
+}
+
 static void do_step(uint8_t step)
 {
 	static const int signals[] = {SIGTERM, SIGHUP, SIGUSR1, SIGWINCH};
@@ -330,6 +356,7 @@ static void do_step(uint8_t step)
 	case STEP_SIGNAL: raise(signals[arg % ARRAY_SIZE(signals)]); break;
 	case STEP_CONSOLE: step_console(arg); break;
 	case STEP_TIME: w.now_ns += (uint64_t)arg * arg * 1000000; break;
+	case STEP_LINE: step_line(arg); break;
 	default: vdev_fail(&w.shared, w.faults.fd, 1 + arg % (VFAULTS - 1));
 	}
 }
@@ -426,13 +453,13 @@ static void begin(uint8_t flags)
 	struct vsock_cmd_reply reply = {.errnum = 0};
 	struct err err = ERR_INIT;
 	struct life_fds fds = {.vsock = w.vsock[0],
-		.line = -1,
 		.console = w.console[0],
 		.vcpu = w.vcpus.event_fd,
 		.faults = &w.faults,
 		.fs = &w.shared};
 
 	w.now_ns = 1000000000;
+	CHECK(log_channel(&fds.line, &w.line, &err) == 0);
 	w.cfg.flags = (flags & 1 ? VM_FLAG_TERMINAL : 0) | (flags & 2 ? VM_FLAG_LOG_JSON : 0) |
 		      (flags & 4 ? VM_FLAG_DEBUG : 0);
 	w.cfg.boot_timeout_ms = flags & 8 ? 10000 : 0;
@@ -479,6 +506,8 @@ static void end(void)
 	close_fd(&l->epoll_fd);
 	close_fd(&l->signal_fd);
 	close_fd(&l->guest_fd);
+	close_fd(&l->line_fd);
+	close_fd(&w.line);
 	close_fd(&w.guest);
 	close_fd(&w.faults.fd);
 	close_fd(&w.vcpus.event_fd);
@@ -515,6 +544,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (unsigned i = 0; i < CLIENTS; i++)
 		step_read(i);
 	step_hear();
+	read_line_acks();
 	check_log();
 	end();
 	CHECK(open_fds() == fds);
