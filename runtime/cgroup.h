@@ -73,7 +73,9 @@ int cgroup_note(const struct cgroup *cg, struct cstate *s, struct err *err);
 int cgroup_update(const struct cstate *s, const struct gkeyval *files, uint32_t n, struct err *err);
 
 /* Removes the groups of a container whose VMM is gone, with what was made below them. A group that others are
- * in by now (another container of the same cgroupsPath) is left to them, after 2 s; nothing is killed. */
+ * in by now (another container of the same cgroupsPath) is left to them, after 2 s; nothing is killed. So is
+ * one that the caller may not remove, for he has not made it: the state names it when a command was killed before it found that
+ * out. */
 int cgroup_remove(const struct cstate *s, struct err *err);
 
 #endif

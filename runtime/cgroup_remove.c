@@ -117,6 +117,20 @@ static int remove_below(int dir, bool v2, uint64_t deadline_ns, unsigned depth)
 	return r;
 }
 
+/* r: what the removal of the group itself said. To make it would have taken the same right over the group above: who
+ * lacks that found it there. A read-only mount says this of all groups alike; there it is who has made one that owns it. */
+static bool is_others(int parent, const char *name, int r)
+{
+	struct stat st;
+
+	if (r == -EACCES || r == -EPERM)
+		return true;
+	if (r != -EROFS)
+		return false;
+	return fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? errno == ENOENT
+								   : st.st_uid != geteuid();
+}
+
 static int remove_path(const char *path, uint64_t deadline)
 {
 	autofree char *above = strdup(path);
@@ -128,13 +142,15 @@ static int remove_path(const char *path, uint64_t deadline)
 		return -ENOMEM;
 	*strrchr(above, '/') = '\0';
 	parent = open(above, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	if (parent < 0)
-		return errno == ENOENT ? 0 : -errno;
+	if (parent < 0) /* EACCES: nothing was made by us where we cannot go */
+		return errno == ENOENT || errno == EACCES ? 0 : -errno;
 	if (fstatfs(parent, &st) < 0)
 		return -errno;
 	/* The state may be anybody's text: nothing but a cgroup is removed by it. */
 	if (st.f_type != CGROUP2_SUPER_MAGIC && st.f_type != CGROUP_SUPER_MAGIC)
 		return -EINVAL;
+	if (unlinkat(parent, name, AT_REMOVEDIR) == 0 || is_others(parent, name, -errno))
+		return 0;
 	return remove_one(parent, name, st.f_type == CGROUP2_SUPER_MAGIC, deadline, 0);
 }
 

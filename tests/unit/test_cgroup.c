@@ -5,12 +5,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -556,6 +559,62 @@ static void test_stuck(void)
 	remove_stuck(dir, name);
 }
 
+/* What cgroup_remove() says of one group to a user; ro: where the hierarchy is mounted read-only. */
+static int remove_as(uid_t uid, char *path, const char *ro)
+{
+	struct cstate state = {.cgroups = {path}, .n_cgroups = 1};
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		if (ro &&
+			(unshare(CLONE_NEWNS) < 0 ||
+				mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+				mount(ro, ro, NULL, MS_BIND, NULL) < 0 ||
+				mount(NULL, ro, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) < 0))
+			_exit(255);
+		if (uid && setresuid(uid, uid, uid) < 0)
+			_exit(254);
+		err = (struct err)ERR_INIT;
+		_exit(-cgroup_remove(&state, &err));
+	}
+	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? -WEXITSTATUS(status) : 1;
+}
+
+/* A group of the container's name that somebody else has made: the container can be deleted. */
+static void test_others(const char *mount)
+{
+	char top[96], sub[128], deep[160];
+	struct stat st;
+	struct statfs fs;
+
+	snprintf(top, sizeof(top), "%s/coracle-test-%d-other", mount, getpid());
+	snprintf(sub, sizeof(sub), "%s/sub", top);
+	snprintf(deep, sizeof(deep), "%s/theirs", sub);
+	if (geteuid() || statfs(mount, &fs) < 0 ||
+		(fs.f_type != CGROUP_SUPER_MAGIC && fs.f_type != CGROUP2_SUPER_MAGIC) ||
+		mkdir(top, 0755) < 0) {
+		skip("no groups to make");
+		return;
+	}
+	eq_int(remove_as(65534, top, NULL), 0, "another's group is left");
+	eq_int(remove_as(65534, top, mount), 0, "and where all is read-only");
+	eq_int(remove_as(0, top, mount), -EROFS, "where it may be ours, that is an error");
+	ok(stat(top, &st) == 0, "it is there");
+	BUG_ON(mkdir(sub, 0755) < 0 || chmod(top, 0700) < 0);
+	eq_int(remove_as(65534, sub, NULL), 0, "one where we cannot go");
+	BUG_ON(chmod(top, 0755) < 0 || chown(top, 65534, 65534) < 0 || mkdir(deep, 0755) < 0);
+	BUG_ON(chown(sub, 65534, 65534) < 0);
+	eq_int(remove_as(65534, top, NULL), 0, "one that was given to us");
+	ok(stat(deep, &st) == 0, "with all that is below it");
+	strcat(deep, "/more");
+	BUG_ON(mkdir(deep, 0755) < 0);
+	eq_int(remove_as(65534, sub, NULL), -EACCES, "another's below ours: ours stays, an error");
+	ok(rmdir(deep) == 0, "all is there");
+	eq_int(remove_as(65534, sub, NULL), 0, "ours is removed");
+	ok(stat(sub, &st) < 0 && rmdir(top) == 0, "it is gone");
+}
+
 int main(void)
 {
 	test_clean();
@@ -568,6 +627,9 @@ int main(void)
 	test_frozen(FREEZER, "freezer.state", "FROZEN", "THAWED");
 	test_frozen(CGROUP_MOUNT "/unified", "cgroup.freeze", "1", "0");
 	test_frozen(CGROUP_MOUNT, "cgroup.freeze", "1", "0");
+	test_others(FREEZER);
+	test_others(CGROUP_MOUNT "/unified");
+	test_others(CGROUP_MOUNT);
 	test_stuck();
 	return tap_done();
 }
