@@ -74,6 +74,7 @@ struct life_signal {
 	uint32_t id;         /* 0: free */
 	control_token token; /* 0: nobody waits, but the guest has not said SIGNALED */
 	uint64_t until_ns;
+	uint8_t signo;
 	bool all; /* to every process */
 };
 
@@ -112,6 +113,7 @@ struct life {
 	bool drain_due; /* life_drain()'s command is not sent yet */
 	bool kill_due;  /* SIGKILL for kill_process is not sent yet */
 	uint32_t start_ms, freeze_ms;  /* LIFE_START_MS, LIFE_FREEZE_MS; tests have less time */
+	uint32_t answer_ms;            /* LIFE_ANSWER_MS; so too */
 	uint32_t status;               /* while draining: the container's; once ended: the VMM's */
 	uint16_t rows, cols;           /* of the terminal, when size_due */
 	uint64_t killed_ns;            /* since when, if killed */

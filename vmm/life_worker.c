@@ -91,7 +91,8 @@ void life_vsock_failed(struct life *l)
 
 void life_worker_expired(struct life *l)
 {
-	if (l->vsock_gone)
+	/* Both: how the VM died says more. While draining it is the output that was waited for. */
+	if (l->vsock_gone && (!l->vm_waits || l->state == LIFE_DRAINING))
 		fail(l, failed);
 	else
 		life_vm_died(l);
