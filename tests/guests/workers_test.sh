@@ -256,7 +256,7 @@ early()
 		--timeout 60000 --isolation "$isolation" --log "$work/log" -- /bin/true >"$work/out" 2>&1 </dev/null
 	got=$?
 	check "early $isolation $comm: ends with status $want, got $got" $((got != want))
-	! grep -q ready "$work/out"
+	! grep -qx ready "$work/out"
 	check "early $isolation $comm: before it is ready" $?
 	cat "$work/log" >>"$work/out"
 	[[ $(grep -cF "getppid (110) is not allowed in thread '$comm' of kind $kind, arguments 0x1 0x2 0x0" \
