@@ -2,9 +2,13 @@
 #include "vmm/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <time.h>
@@ -115,4 +119,56 @@ bool log_take_line(struct log *l, int *fd)
 		return true;
 	close_fd(fd);
 	return false;
+}
+
+static void *take_lines(void *arg)
+{
+	struct log_taker *t = arg;
+	struct pollfd pfd[] = {
+		{.fd = t->fd, .events = POLLIN}, {.fd = t->stop_fd, .events = POLLIN}};
+
+	while (t->fd >= 0 && !pfd[1].revents) {
+		if (poll(pfd, ARRAY_SIZE(pfd), -1) < 0 && errno != EINTR)
+			break;
+		if (pfd[0].revents)
+			log_take_line(t->log, &t->fd);
+	}
+	return NULL;
+}
+
+static int create_taker(struct log_taker *t)
+{
+	sigset_t all, old;
+	int r;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	r = pthread_create(&t->thread, NULL, take_lines, t);
+	t->runs = r == 0;
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return r;
+}
+
+int log_taker_start(struct log_taker *t, struct log *log, int fd, struct err *err)
+{
+	int r;
+
+	t->log = log;
+	t->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	t->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (t->fd < 0 || t->stop_fd < 0)
+		return err_set(err, errno, "cannot listen for the threads' reports");
+	r = create_taker(t);
+	return r ? err_set(err, r, "cannot create the thread that listens for reports") : 0;
+}
+
+void log_taker_stop(struct log_taker *t)
+{
+	if (t->runs) {
+		eventfd_write(t->stop_fd, 1);
+		pthread_join(t->thread, NULL);
+	}
+	t->runs = false;
+	close_fd(&t->fd);
+	close_fd(&t->stop_fd);
 }
