@@ -107,15 +107,20 @@ bool log_take_line(struct log *l, int *fd)
 
 	if (*fd < 0)
 		return false;
+	if (l->lines >= LOG_LINES_MAX) { /* the last one was taken elsewhere */
+		close_fd(fd);
+		return false;
+	}
 	n = recv(*fd, text, LOG_LINE_MAX, MSG_DONTWAIT);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return false;
 	if (n > 0) {
-		if (l->fd >= 0 && write(l->fd, text, make_line(text, (size_t)n)) < 0)
-			n = -1; /* as when it is ours: nobody is to be told */
+		if (l->fd >= 0) /* as when it is ours: nobody is to be told of a failure */
+			(void)!write(l->fd, text, make_line(text, (size_t)n));
 		send(*fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 	}
-	if (n > 0 && ++l->lines < LOG_LINES_MAX)
+	/* An empty message looks as the end does. Both count, so that neither goes on for ever. */
+	if (n >= 0 && ++l->lines < LOG_LINES_MAX)
 		return true;
 	close_fd(fd);
 	return false;

@@ -24,7 +24,7 @@ struct log {
 	bool json;
 	uint64_t budget, refilled_ns;
 	uint32_t dropped;
-	uint32_t lines; /* taken of others */
+	uint32_t lines; /* messages taken of others */
 };
 
 void log_init(struct log *l, int fd, bool json);
@@ -37,9 +37,10 @@ void log_guest_line(struct log *l, const char *line);
 
 /*
  * The way to the log of all threads but main: a socket, for a file would be a way into its file system. Each message is a
- * line, formatted already, and main answers a byte once the line is in the log; the writer waits for that, for
- * LOG_CHANNEL_S at most, and before it as long for room in the socket. Whoever writes may be the guest's: a message is made one line of printable text that is bounded, and
- * after LOG_LINES_MAX the way is closed for good.
+ * line, formatted already, and main answers a byte once the line is in the log, or could not be written to it, which no waiting
+ * would change. The writer waits for that, for LOG_CHANNEL_S at most, and before it as long for room in the socket. Whoever
+ * writes may be the guest's: a message is made one line of printable text that is bounded, and after LOG_LINES_MAX, empty
+ * ones and those that could not be written counted, the way is closed for good.
  */
 #define LOG_CHANNEL_S 2
 #define LOG_LINES_MAX 16u
@@ -48,6 +49,7 @@ void log_guest_line(struct log *l, const char *line);
 /* Both are close-on-exec. */
 int log_channel(int *ret_main, int *ret_others, struct err *err);
 /* Takes one line from main's end, if there is one. False: there is none, or this was the last: then *fd is closed, and -1.
+ * At the others' end too, after LOG_LINES_MAX calls at most.
  * syscalls: recvfrom, write, sendto, close */
 bool log_take_line(struct log *l, int *fd);
 

@@ -327,8 +327,8 @@ static void use_fs_flags(void)
 	fails(openat(-1, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	fails(openat(-1, ".", O_RDWR | O_SYNC | O_NOATIME | O_TMPFILE | O_EXCL | O_CLOEXEC, 0600));
 	fails(name_to_handle_at(-1, "", &handle.h, &mount, AT_EMPTY_PATH));
-	fails(open_by_handle_at(-1, &handle.h, O_PATH | O_NOFOLLOW | O_CLOEXEC));
-	fails(open_by_handle_at(-1, &handle.h, O_PATH | O_CLOEXEC));
+	fails(open_by_handle_at(INT32_MAX, &handle.h, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+	fails(open_by_handle_at(INT32_MAX, &handle.h, O_PATH | O_CLOEXEC));
 	fails(lseek(-1, 0, SEEK_SET));
 	fails(lseek(-1, 0, SEEK_DATA));
 	fails(lseek(-1, 0, SEEK_HOLE));
