@@ -22,13 +22,6 @@
 #define DEPTH_MAX     32
 #define PROCS_MAX     4096 /* bytes of cgroup.procs that are looked at at a time */
 
-static int left_ms(uint64_t deadline_ns)
-{
-	uint64_t now = timeline_now();
-
-	return now >= deadline_ns ? 0 : (int)((deadline_ns - now) / 1000000) + 1;
-}
-
 /* v2: the kernel tells (cgroup-v2.rst, "cgroup.events": a file-modified event). */
 static int wait_empty_v2(int dir, uint64_t deadline_ns)
 {
@@ -46,9 +39,9 @@ static int wait_empty_v2(int dir, uint64_t deadline_ns)
 		buf[n] = '\0';
 		if (strstr(buf, "populated 0"))
 			return 0;
-		if (!left_ms(deadline_ns))
+		if (!timeline_left_ms(deadline_ns))
 			return -EBUSY;
-		(void)poll(&pf, 1, left_ms(deadline_ns));
+		(void)poll(&pf, 1, timeline_left_ms(deadline_ns));
 	}
 }
 
@@ -65,7 +58,7 @@ static int wait_empty_v1(int dir, uint64_t deadline_ns)
 
 		if (pidfd < 0)
 			continue;
-		if (poll(&pf, 1, left_ms(deadline_ns)) <= 0)
+		if (poll(&pf, 1, timeline_left_ms(deadline_ns)) <= 0)
 			return -EBUSY;
 	}
 	return r;
