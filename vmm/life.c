@@ -130,6 +130,7 @@ int life_init(struct life *l, const struct vm_config *cfg, const struct life_fds
 	life_exec_init(l);
 	l->start_ms = LIFE_START_MS;
 	l->freeze_ms = LIFE_FREEZE_MS;
+	l->answer_ms = LIFE_ANSWER_MS;
 	l->tl = *tl;
 	log_init(&l->log, cfg->fd[VM_FD_LOG], cfg->flags & VM_FLAG_LOG_JSON);
 	l->guestlog.on_line = guest_line;
@@ -299,12 +300,12 @@ static void listen_for_faults(struct life *l, uint32_t events)
 static void read_faults(struct life *l)
 {
 	uint64_t count;
-	uint32_t pause_ms;
+	uint32_t pause_ms = 0;
 
-	if (read(l->faults->fd, &count, sizeof(count)) != sizeof(count))
-		return;
-	pause_ms = faultlog_tell(l->faults, &l->log);
 	listen_for_faults(l, 0);
+	/* A worker can take back what it signalled: EAGAIN. */
+	if (read(l->faults->fd, &count, sizeof(count)) == sizeof(count))
+		pause_ms = faultlog_tell(l->faults, &l->log);
 	life_set_deadline(l, DEADLINE_FAULTS, pause_ms ? pause_ms : FAULTLOG_PAUSE_MS);
 }
 
@@ -382,8 +383,6 @@ static void expired(struct life *l, enum life_deadline d)
 	case DEADLINE_KILL: life_kill_expired(l); break;
 	case DEADLINE_EXECS: life_end(l, l->status); break;
 	case DEADLINE_LAST_WORDS:
-		if (l->vsock_gone) /* the worker's end closed it, not init: that is what will be told */
-			break;
 		err_plain(&err, EPIPE, "coracle-init closed its control channel");
 		life_fail(l, 0, &err, true);
 		break;
@@ -392,6 +391,7 @@ static void expired(struct life *l, enum life_deadline d)
 	case DEADLINE_WORKER: life_worker_expired(l); break;
 	case DEADLINE_RETRY:
 		life_freezer_push(l);
+		life_push_all(l);
 		if (l->guest_full)
 			life_guest_room(l);
 		if (l->vsock_full && !l->ended)
@@ -401,9 +401,14 @@ static void expired(struct life *l, enum life_deadline d)
 	}
 }
 
-/* Is it set, and runs? What a guest is to answer has no deadline while it is paused. */
+/* Is it set, and runs? What a guest is to answer has no deadline while it is paused, nor when the end of a worker is
+ * waited for: what comes of that is why it does not answer, and is what will be told. */
 static bool counts(const struct life *l, enum life_deadline d)
 {
+	bool lost = l->vsock_gone || l->vm_waits;
+
+	if (lost && (d == DEADLINE_BOOT || d == DEADLINE_START || d == DEADLINE_LAST_WORDS))
+		return false;
 	return l->deadline_ns[d] && !(l->paused && d == DEADLINE_START);
 }
 

@@ -41,6 +41,7 @@
 #define LIFE_EXECS_MS      1000  /* for readers of exec'd processes' output after the end */
 #define LIFE_LAST_WORDS_MS 1000  /* from the control channel's end to the panic that explains it */
 #define LIFE_WORKER_MS     10000 /* from the end of a worker's socket to that of its process */
+#define LIFE_WHY_MS        3000  /* the same, once the VM has died */
 #define LIFE_ANSWER_MS     10000 /* for a SIGNAL to be SIGNALED */
 #define LIFE_START_MS      60000 /* for START to be STARTED or FAILED */
 #define LIFE_FREEZE_MS     5000 /* for the container to be frozen: then the vCPUs are held anyway */
@@ -74,6 +75,7 @@ struct life_signal {
 	uint32_t id;         /* 0: free */
 	control_token token; /* 0: nobody waits, but the guest has not said SIGNALED */
 	uint64_t until_ns;
+	uint8_t signo;
 	bool all; /* to every process */
 };
 
@@ -112,6 +114,7 @@ struct life {
 	bool drain_due; /* life_drain()'s command is not sent yet */
 	bool kill_due;  /* SIGKILL for kill_process is not sent yet */
 	uint32_t start_ms, freeze_ms;  /* LIFE_START_MS, LIFE_FREEZE_MS; tests have less time */
+	uint32_t answer_ms;            /* LIFE_ANSWER_MS; so too */
 	uint32_t status;               /* while draining: the container's; once ended: the VMM's */
 	uint16_t rows, cols;           /* of the terminal, when size_due */
 	uint64_t killed_ns;            /* since when, if killed */

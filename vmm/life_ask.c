@@ -151,22 +151,26 @@ static int send_signal(struct life *l, uint32_t signo, uint32_t process, struct 
 		*s = (struct life_signal){
 			.id = l->next_id,
 			.token = token,
+			.signo = (uint8_t)signo,
 			.all = process == PROTO_PROCESS_ALL,
-			.until_ns = timeline_now() + LIFE_ANSWER_MS * 1000000ull,
+			.until_ns = timeline_now() + l->answer_ms * 1000000ull,
 		};
 	return r;
 }
 
+/* One at a time: the guest freezes the container for each and thaws it after it, so that one would undo the
+ * other's freeze; and it takes so many questions and no more. */
 void life_push_all(struct life *l)
 {
-	while (l->all_due && !l->paused && !l->pause_token && !l->freezer.id && !l->freezer.is) {
-		struct life_signal *s = free_signal(l);
+	struct life_signal *s;
 
-		if (!s || send_signal(l, (uint32_t)__builtin_ctzll(l->all_due) + 1,
-				  PROTO_PROCESS_ALL, s, 0) == -EAGAIN)
-			return;
+	if (!l->all_due || l->paused || l->pause_token || l->freezer.id || l->freezer.is ||
+		life_signals_all(l))
+		return;
+	s = free_signal(l);
+	if (s && send_signal(l, (uint32_t)__builtin_ctzll(l->all_due) + 1, PROTO_PROCESS_ALL, s,
+			 0) != -EAGAIN)
 		l->all_due &= l->all_due - 1;
-	}
 }
 
 static bool forward(struct life *l, uint32_t signo, uint32_t process, control_token token,
@@ -304,6 +308,13 @@ void life_host_signal(struct life *l, uint32_t signo)
 		(void)deliver(l, signo, PROTO_PROCESS_FIRST, 0, &nobody);
 }
 
+/* The guest had no room for one that was answered long ago: it is due again, a little later. */
+static void due_again(struct life *l, const struct life_signal *s)
+{
+	l->all_due |= life_signal_bit(s->signo);
+	life_set_deadline(l, DEADLINE_RETRY, LIFE_RETRY_MS);
+}
+
 void life_signaled(struct life *l, uint32_t id, int32_t errnum)
 {
 	struct ctl_reply reply = {0};
@@ -319,7 +330,10 @@ void life_signaled(struct life *l, uint32_t id, int32_t errnum)
 						: "the guest could not deliver the signal");
 		control_answer(&l->control, s->token, &reply);
 		s->id = 0;
-		life_push_all(l);
+		if (errnum == EAGAIN && s->all && !s->token)
+			due_again(l, s);
+		else
+			life_push_all(l);
 		return;
 	}
 }
@@ -348,10 +362,11 @@ void life_expire_signals(struct life *l, uint64_t now_ns)
 		if (!s->id || s->until_ns > now_ns)
 			continue;
 		life_answer(&reply, ETIMEDOUT, "the guest did not answer within %u s",
-			LIFE_ANSWER_MS / 1000);
+			l->answer_ms / 1000);
 		control_answer(&l->control, s->token, &reply);
 		s->id = 0;
 	}
+	life_push_all(l);
 }
 
 void life_postpone_signals(struct life *l, uint64_t ns)

@@ -105,7 +105,8 @@ uint64_t life_signal_bit(uint32_t signo);              /* 1 to SIGNAL_MAX */
 /* Sends those in *due to the process, the lowest first, as far as the guest takes them; true: all. */
 bool life_push_signals(struct life *l, uint64_t *due, uint32_t process);
 void life_push_pending(struct life *l);
-void life_push_all(struct life *l); /* all processes', once the container is thawed */
+/* The next one of all processes', once the container is thawed and the last one SIGNALED. */
+void life_push_all(struct life *l);
 void life_signaled(struct life *l, uint32_t id, int32_t errnum);
 /* Nobody is to wait any longer for the guest to say SIGNALED. errnum 0: well; text is not looked at. */
 void life_answer_signals(struct life *l, int errnum, const char *text);

@@ -91,7 +91,8 @@ void life_vsock_failed(struct life *l)
 
 void life_worker_expired(struct life *l)
 {
-	if (l->vsock_gone)
+	/* Both: how the VM died says more. While draining it is the output that was waited for. */
+	if (l->vsock_gone && (!l->vm_waits || l->state == LIFE_DRAINING))
 		fail(l, failed);
 	else
 		life_vm_died(l);
@@ -110,7 +111,7 @@ bool life_worker_is_why(struct life *l)
 	if (l->vm_waits) /* until the deadline, which is 0 when it is over */
 		return l->deadline_ns[DEADLINE_WORKER];
 	l->vm_waits = true;
-	life_set_deadline(l, DEADLINE_WORKER, LIFE_WORKER_MS);
+	life_set_deadline(l, DEADLINE_WORKER, LIFE_WHY_MS);
 	return true;
 }
 

@@ -150,6 +150,7 @@ load common
 }
 
 @test "run: a container that cannot be deleted at its end: a warning says so, the status is the program's" {
+	need_kvm
 	new_bundle sleep 1000
 	coracle run --bundle "$bundle" "$id" </dev/null >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
 	until_true 60 eval '[[ $(status_of "$id") == running ]]'

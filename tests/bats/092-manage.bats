@@ -80,6 +80,7 @@ stats() { coracle events --stats "$id"; }
 	[[ $(status_of "$id") == running ]]
 	until_true 60 test -s "$own/hup"
 	until_true 60 eval '[[ $(cat "$own/n") && $(cat "$own/n") != "$before" ]]'
+	(($(wc -l <"$own/hup") == 1))
 	# what is paused may be killed
 	run -0 coracle pause "$id"
 	run -0 coracle kill "$id" KILL

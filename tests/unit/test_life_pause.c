@@ -265,6 +265,20 @@ static int errnum_of(int conn, const struct ctl_request *req)
 	return (int)ctl_answer(conn).errnum;
 }
 
+static void say_signaled(struct world *w, uint32_t id, int32_t errnum)
+{
+	guest_say(w, PROTO_SIGNALED, &(struct proto_signaled){.id = id, .errnum = errnum}, 8);
+}
+
+/* What the main loop sends in one turn is there when it has answered something else. */
+static bool hears_no_more(struct world *w)
+{
+	uint8_t byte;
+
+	world_ask(w, CTL_STATE, 0);
+	return recv(w->guest, &byte, 1, MSG_DONTWAIT | MSG_PEEK) < 0 && errno == EAGAIN;
+}
+
 /* Signals to all processes of a paused container: however many, each comes once, when it has been thawed. */
 static void test_signals_to_all(void)
 {
@@ -299,17 +313,82 @@ static void test_signals_to_all(void)
 	ok(guest_heard(&w, &first) == PROTO_SIGNAL && first.process == PROTO_PROCESS_ALL &&
 			first.signo == SIGHUP,
 		"once it is thawed it hears of the one");
+	ok(hears_no_more(&w), "and not of the other, for which it would be thawed under the first");
+	say_signaled(&w, first.id, 0);
 	ok(guest_heard(&w, &second) == PROTO_SIGNAL && second.process == PROTO_PROCESS_ALL &&
 			second.signo == SIGUSR1,
-		"and of the other");
+		"before it has answered");
 	pauses(&w, 0);
 	eq_int(world_ask(&w, CTL_ASK, PROTO_ASK_STATS).errnum, EBUSY,
 		"paused again before it has answered: nobody knows whether it thaws it");
-	guest_say(&w, PROTO_SIGNALED, &(struct proto_signaled){.id = first.id}, 8);
-	guest_say(&w, PROTO_SIGNALED, &(struct proto_signaled){.id = second.id}, 8);
+	say_signaled(&w, second.id, 0);
 	resumes(&w);
 	guest_exited(&w, 0);
 	eq_int(world_end(&w), 0, "and that was all");
+}
+
+#define MANY 20u /* more than init works on at a time (init/ask.h) */
+
+/* Resumed, with MANY signals to all processes that are due. */
+static void resume_many(struct world *w)
+{
+	autofd int conn = world_client(w);
+	int errors = 0;
+
+	pauses(w, 0);
+	for (unsigned i = 0; i < MANY; i++)
+		errors += errnum_of(conn, &(struct ctl_request){.version = CTL_VERSION,
+						  .type = CTL_SIGNAL,
+						  .arg = (uint32_t)SIGRTMIN + i,
+						  .flags = CTL_SIGNAL_ALL}) != 0;
+	eq_int(errors, 0, "many signals to all of a paused container are taken");
+	resumes(w);
+}
+
+/* None is lost, nor sent while another is under way, whatever the guest answers. */
+static void test_many_to_all(void)
+{
+	struct proto_signal sig = {0};
+	uint64_t seen = 0, want = 0, again = 0;
+	unsigned at_once = 0;
+	struct world w;
+
+	world_run_up(&w);
+	resume_many(&w);
+	for (unsigned i = 0; i < MANY; i++)
+		want |= 1ull << ((uint32_t)SIGRTMIN + i - 1);
+	while (seen != want && guest_heard(&w, &sig) == PROTO_SIGNAL) {
+		uint64_t bit = 1ull << ((sig.signo - 1) & 63);
+		bool full = sig.signo % 3 == 0 && !(again & bit);
+
+		at_once += !hears_no_more(&w);
+		again |= full ? bit : 0;
+		BUG_ON(seen & bit);
+		seen |= full ? 0 : bit;
+		say_signaled(&w, sig.id, full ? EAGAIN : 0);
+	}
+	ok(seen == want, "each comes, again where the guest had no room for it");
+	eq_int(__builtin_popcountll(again), 6, "which was so");
+	eq_int(at_once, 0, "one at a time");
+	guest_exited(&w, 0);
+	eq_int(world_end(&w), 0, "and that was all");
+}
+
+static void test_many_unanswered(void)
+{
+	struct proto_signal first = {0}, second = {0};
+	struct world w;
+
+	world_make(&w, 0);
+	w.life.answer_ms = 50;
+	world_go(&w);
+	world_up(&w);
+	resume_many(&w);
+	ok(guest_heard(&w, &first) == PROTO_SIGNAL, "a guest that does not answer the first");
+	ok(guest_heard(&w, &second) == PROTO_SIGNAL && second.signo == first.signo + 1,
+		"hears of the second all the same");
+	guest_exited(&w, 0);
+	world_end(&w);
 }
 
 /* A question that waits for the guest when the container is paused. */
@@ -504,6 +583,8 @@ int main(void)
 	test_freezer();
 	test_signal_under_way();
 	test_signals_to_all();
+	test_many_to_all();
+	test_many_unanswered();
 	test_question_under_way();
 	test_kill();
 	test_deadlines();

@@ -22,6 +22,8 @@
 
 enum { FS, VSOCK, WORKERS };
 
+#define OWED_MS 1200 /* owed by a guest; LIFE_LAST_WORDS_MS < it < LIFE_WHY_MS */
+
 static struct world w;
 static struct worker_procs procs;
 static pid_t pid[WORKERS];
@@ -42,16 +44,22 @@ static void start_children(void)
 	procs.vsock = &procs.p[VSOCK];
 }
 
-static void begin(void)
+static void begin_within(uint32_t boot_ms)
 {
 	struct err err = ERR_INIT;
 
 	start_children();
-	world_make(&w, 0);
+	world_make(&w, boot_ms);
+	w.life.start_ms = OWED_MS;
 	w.life.procs = &procs;
 	if (life_workers_watch(&w.life, &err) < 0)
 		printf("Bail out! %s\n", err.msg);
 	world_go(&w);
+}
+
+static void begin(void)
+{
+	begin_within(0);
 }
 
 static int end(void)
@@ -145,20 +153,30 @@ static void test_while_draining(void)
 	eq_int(end(), 5, "the status is the program's");
 }
 
-/* The guest loses the device, and dies of it, before the worker's process has ended. */
-static void guest_dies_of(void (*then)(void), const char *text)
+/* The guest loses a device, and dies of it, before the worker's process has ended. */
+static void guest_dies(void)
 {
-	begin();
-	world_up(&w);
 	vdev_note(&w.shared, w.faults.fd, VDEV_MUTE);
 	w.vm.vcpus = 1;
 	snprintf(w.vcpus.v[0].text, sizeof(w.vcpus.v[0].text), "vCPU 0: triple fault");
 	atomic_store(&w.vcpus.v[0].end, VCPU_SHUTDOWN);
 	eventfd_write(w.vcpu_fd, 1);
 	ok(world_logged(&w, "device toy failed", 1), "a device is lost");
+}
+
+static void guest_dies_of(void (*first)(void), void (*then)(void), const char *text)
+{
+	begin();
+	world_up(&w);
+	first();
+	guest_dies();
 	then();
 	reports(VMM_ENDED, text);
 	eq_int(end(), LIFE_STATUS_VM, "the container has failed");
+}
+
+static void nothing(void)
+{
 }
 
 static void kill_fs(void)
@@ -166,14 +184,63 @@ static void kill_fs(void)
 	kill(pid[FS], SIGKILL);
 }
 
-static void leave_all(void)
+static void kill_fs_late(void)
 {
+	usleep((OWED_MS + 500) * 1000); /* the point: nothing is told when that is over */
+	kill_fs();
+}
+
+/* init dies, and the kernel of that. */
+static void panic(void)
+{
+	static const char line[] = "[    1.0] Kernel panic - not syncing: no init\n";
+
+	BUG_ON(write(w.console_w, line, sizeof(line) - 1) != sizeof(line) - 1);
+	shutdown(w.guest, SHUT_RDWR);
+}
+
+static void lose_vsock(void)
+{
+	shutdown(w.vsock_dev, SHUT_RDWR);
 }
 
 static void test_guest_first(void)
 {
-	guest_dies_of(kill_fs, "the worker of device 'fs' was killed by signal 9");
-	guest_dies_of(leave_all, "the VM stopped: vCPU 0: triple fault");
+	static const char killed[] = "the worker of device 'fs' was killed by signal 9";
+
+	guest_dies_of(nothing, kill_fs, killed);
+	guest_dies_of(panic, kill_fs_late, killed);
+	guest_dies_of(nothing, nothing, "the VM stopped: vCPU 0: triple fault");
+	guest_dies_of(panic, lose_vsock,
+		"the guest kernel died: Kernel panic - not syncing: no init (vCPU 0: triple "
+		"fault)");
+}
+
+/* Where the guest owes READY, or STARTED, when it dies so. */
+static void test_guest_owes(void)
+{
+	static const char killed[] = "the worker of device 'fs' was killed by signal 9";
+	struct proto_signal none;
+	int conn;
+
+	begin_within(OWED_MS);
+	guest_dies();
+	kill_fs_late();
+	reports(VMM_FAILED, killed);
+	eq_int(end(), 1, "it was not created");
+
+	begin_within(0);
+	guest_hello(&w);
+	guest_ready(&w);
+	eq_int(world_report(&w).type, VMM_READY, "created");
+	conn = world_client(&w);
+	ctl_send(conn, CTL_START, 0);
+	eq_int(guest_heard(&w, &none), PROTO_START, "and asked to start");
+	guest_dies();
+	kill_fs_late();
+	reports(VMM_ENDED, killed);
+	eq_int(end(), LIFE_STATUS_VM, "the container has failed");
+	close(conn);
 }
 
 /* While the container's streams are bound. */
@@ -270,6 +337,7 @@ int main(void)
 	test_socket_only();
 	test_after_kill();
 	test_guest_first();
+	test_guest_owes();
 	test_while_draining();
 	return tap_done();
 }
