@@ -43,6 +43,14 @@ static inline uint64_t timeline_now(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
+/* For poll(2): rounded up, so that 0 means that the time is over. */
+static inline int timeline_left_ms(uint64_t deadline_ns)
+{
+	uint64_t now = timeline_now();
+
+	return now >= deadline_ns ? 0 : (int)((deadline_ns - now) / 1000000) + 1;
+}
+
 static inline void timeline_mark(struct timeline *t, enum timeline_point p)
 {
 	if (!t->ns[p])

@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/magic.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,11 +18,15 @@
 #include "lib/base.h"
 #include "lib/cleanup.h"
 #include "lib/fd.h"
+#include "lib/timeline.h"
 #include "runtime/cgroup_files.h"
 #include "runtime/rootless.h"
 #include "runtime/vm_size.h"
 
 #define OPEN_DIR (O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
+
+#define ENTER_WAIT_MS  10000 /* for a child to enter and to end, the work of a moment */
+#define KILLED_WAIT_MS 1000
 
 /* All at once, else one by one: which of them can be had depends on who gave us the group. What is
  * missing in the end shows when a limit needs it. */
@@ -125,9 +131,20 @@ static int check_old(const struct cgroup_dir *d, struct err *err)
 			       : 0;
 	if (cgroup_get(d->fd, "cgroup.events", buf, sizeof(buf)) == 0 && strstr(buf, "populated 1"))
 		return err_plain(err, EBUSY, "container's cgroup is not empty: '%s'", d->path);
-	if (cgroup_get(d->fd, "cgroup.freeze", buf, sizeof(buf)) == 0 && *buf == '1')
-		return err_plain(err, EBUSY, "container's cgroup unexpectedly frozen");
 	return 0;
+}
+
+/* Who enters it stops there, new or old: both versions say here what is frozen above it, too. */
+static bool is_frozen(const struct cgroup_dir *d)
+{
+	char buf[4096];
+
+	if (!d->v2)
+		return cgroup_get(d->fd, "freezer.state", buf, sizeof(buf)) == 0 &&
+		       strncmp(buf, "THAWED", strlen("THAWED")) != 0;
+	if (cgroup_get(d->fd, "cgroup.events", buf, sizeof(buf)) == 0 && strstr(buf, "frozen 1"))
+		return true;
+	return cgroup_get(d->fd, "cgroup.freeze", buf, sizeof(buf)) == 0 && *buf == '1';
 }
 
 static bool no_right(int r)
@@ -172,7 +189,10 @@ static int make_dir(struct cgroup *cg, struct cgroup_dir *d, bool needed, struct
 	}
 	if (r < 0)
 		return refused(cg, d, r, err);
-	return d->made ? 0 : check_old(d, err);
+	r = d->made ? 0 : check_old(d, err);
+	if (r == 0 && is_frozen(d))
+		r = err_plain(err, EBUSY, "container's cgroup unexpectedly frozen: '%s'", d->path);
+	return r;
 }
 
 /* The values that limit processor time, or all others. */
@@ -187,6 +207,62 @@ static int write_limits(const struct cgroup *cg, const struct resources *res, bo
 	return r < 0 ? err_wrap(err, "unable to apply cgroup configuration") : 0;
 }
 
+/* All descriptors but `pipe` and those of the groups. */
+static void close_others(const struct cgroup *cg, int pipe)
+{
+	unsigned from = 0, next;
+
+	do {
+		next = (unsigned)pipe >= from ? (unsigned)pipe : UINT_MAX;
+		for (unsigned i = 0; i < cg->n; i++)
+			if (cg->dir[i].fd >= 0 && (unsigned)cg->dir[i].fd >= from)
+				next = MIN(next, (unsigned)cg->dir[i].fd);
+		if (next > from)
+			close_range(from, next - 1, 0);
+		from = next + 1;
+	} while (next != UINT_MAX);
+}
+
+/* In a child. Should it be frozen it holds nothing of ours: no lock, nor the streams that somebody reads. */
+_Noreturn static void enter_and_tell(const struct cgroup *cg, int pipe)
+{
+	struct err said = ERR_INIT;
+
+	close_others(cg, pipe);
+	(void)cgroup_enter(cg, &said);
+	(void)write_full(pipe, &said, sizeof(said));
+	_exit(0);
+}
+
+/* Until nobody has the other end of a pipe. */
+static bool wait_closed(int fd, int ms)
+{
+	uint64_t deadline = timeline_now() + (uint64_t)ms * 1000000;
+	struct pollfd pf = {.fd = fd}; /* POLLHUP comes unasked */
+	int n;
+
+	do {
+		n = poll(&pf, 1, timeline_left_ms(deadline));
+	} while (n < 0 && errno == EINTR);
+	return n > 0;
+}
+
+/* What the child said, all of which the pipe holds when it has ended. A group that was frozen just now stops it for as
+ * long as somebody else likes; v1's freezer against SIGKILL, too. It is left then: once thawed, it ends. */
+static int hear_child(pid_t pid, int fd, struct err *ret_said)
+{
+	bool ended = wait_closed(fd, ENTER_WAIT_MS);
+	int r = ended ? read_full(fd, ret_said, sizeof(*ret_said)) : -ETIMEDOUT;
+
+	if (!ended) {
+		kill(pid, SIGKILL);
+		ended = wait_closed(fd, KILLED_WAIT_MS);
+	}
+	while (ended && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	return r;
+}
+
 /* An ordinary user may make groups that he may not move processes to: that takes the right to write cgroup.procs of
  * the group above both, too (cgroups(7), "Delegation"). A process that ends at once finds out. */
 static int try_enter(struct cgroup *cg, bool needed, struct err *err)
@@ -198,18 +274,17 @@ static int try_enter(struct cgroup *cg, bool needed, struct err *err)
 	if (pipe2(fd, O_CLOEXEC) < 0)
 		return err_set(err, errno, "cannot make a pipe");
 	pid = fork();
-	if (pid == 0) {
-		(void)cgroup_enter(cg, &said);
-		(void)write_full(fd[1], &said, sizeof(said));
-		_exit(0);
-	}
+	if (pid == 0)
+		enter_and_tell(cg, fd[1]);
 	r = pid < 0 ? -errno : 0;
 	close(fd[1]);
 	if (pid > 0)
-		r = read_full(fd[0], &said, sizeof(said));
+		r = hear_child(pid, fd[0], &said);
 	close(fd[0]);
-	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-		;
+	if (r == -ETIMEDOUT)
+		return err_plain(err, EBUSY,
+			"container's cgroup lets nobody in: no answer in %d s (is it frozen?)",
+			ENTER_WAIT_MS / 1000);
 	if (r < 0)
 		return err_set(err, -r, "cannot try to enter the cgroup");
 	if (!said.errnum)

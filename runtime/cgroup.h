@@ -49,7 +49,8 @@ bool cgroup_own(const char *proc_self_cgroup, const char *controller, char *out,
 
 /* Makes them, with every controller that can be had, and writes the limits but for processor time. memory_max: what
  * memory.max becomes on the host where one is set (cgroup_memory_max()). A group that is there and
- * holds processes, or is frozen, is refused. After a failure cgroup_undo(). */
+ * holds processes is refused, and one that is frozen, itself or by a group above it. Takes 11 s at most where a group is
+ * frozen meanwhile. After a failure cgroup_undo(). */
 int cgroup_make(
 	struct cgroup *cg, const struct resources *res, uint64_t memory_max, struct err *err);
 /* The same for groups that somebody else has made for us, which the VMM is in already. */
@@ -72,7 +73,9 @@ int cgroup_note(const struct cgroup *cg, struct cstate *s, struct err *err);
 int cgroup_update(const struct cstate *s, const struct gkeyval *files, uint32_t n, struct err *err);
 
 /* Removes the groups of a container whose VMM is gone, with what was made below them. A group that others are
- * in by now (another container of the same cgroupsPath) is left to them, after 2 s; nothing is killed. */
+ * in by now (another container of the same cgroupsPath) is left to them, after 2 s; nothing is killed. So is
+ * one that the caller may not remove, for he has not made it: the state names it when a command was killed before it found that
+ * out. */
 int cgroup_remove(const struct cstate *s, struct err *err);
 
 #endif

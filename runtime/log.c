@@ -48,8 +48,12 @@ int log_open_again(void)
 	/* An open file of its own: O_NONBLOCK on ours would lose what we say ourselves. */
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", state.fd);
 	fd = open(path, O_WRONLY | O_APPEND | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-	/* ENXIO: a pipe that nobody reads any more, which does not keep a writer waiting either. */
-	return fd >= 0 ? fd : fcntl(state.fd, F_DUPFD_CLOEXEC, 0);
+	if (fd >= 0)
+		return fd;
+	/* A pipe that nobody reads any more. Ours would keep the VMM waiting as soon as somebody opened it again, and did not read. */
+	if (errno == ENXIO)
+		return open("/dev/null", O_WRONLY | O_CLOEXEC);
+	return fcntl(state.fd, F_DUPFD_CLOEXEC, 0);
 }
 
 bool log_is_json(void)

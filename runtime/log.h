@@ -16,7 +16,7 @@
 int log_open(const char *path, const char *format, bool debug, struct err *err);
 int log_fd(void); /* the log file's descriptor, -1: none */
 /* With a log file: another descriptor for it, for coracle-vmm to append to. Where it is a pipe or a terminal, a
- * write does not wait for its reader: the VMM's main loop must not. Or -1 with errno. */
+ * write does not wait for its reader: the VMM's main loop must not. A pipe that nobody reads any more is none: then it leads nowhere. Or -1 with errno. */
 int log_open_again(void);
 bool log_is_json(void);
 __attribute__((format(printf, 2, 3))) void log_msg(enum log_level level, const char *fmt, ...);

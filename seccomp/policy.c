@@ -196,6 +196,8 @@ int policy_init(int fd, bool json, struct err *err)
 
 	report_fd = fd;
 	report_json = json;
+	/* The kick of a vCPU must not end its wait for the answer. */
+	sigfillset(&sa.sa_mask);
 	sigemptyset(&set);
 	sigaddset(&set, SIGSYS);
 	r = pthread_sigmask(SIG_UNBLOCK, &set, NULL);

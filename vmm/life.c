@@ -300,12 +300,12 @@ static void listen_for_faults(struct life *l, uint32_t events)
 static void read_faults(struct life *l)
 {
 	uint64_t count;
-	uint32_t pause_ms;
+	uint32_t pause_ms = 0;
 
-	if (read(l->faults->fd, &count, sizeof(count)) != sizeof(count))
-		return;
-	pause_ms = faultlog_tell(l->faults, &l->log);
 	listen_for_faults(l, 0);
+	/* A worker can take back what it signalled: EAGAIN. */
+	if (read(l->faults->fd, &count, sizeof(count)) == sizeof(count))
+		pause_ms = faultlog_tell(l->faults, &l->log);
 	life_set_deadline(l, DEADLINE_FAULTS, pause_ms ? pause_ms : FAULTLOG_PAUSE_MS);
 }
 

@@ -41,6 +41,7 @@
 #define LIFE_EXECS_MS      1000  /* for readers of exec'd processes' output after the end */
 #define LIFE_LAST_WORDS_MS 1000  /* from the control channel's end to the panic that explains it */
 #define LIFE_WORKER_MS     10000 /* from the end of a worker's socket to that of its process */
+#define LIFE_WHY_MS        3000  /* the same, once the VM has died */
 #define LIFE_ANSWER_MS     10000 /* for a SIGNAL to be SIGNALED */
 #define LIFE_START_MS      60000 /* for START to be STARTED or FAILED */
 #define LIFE_FREEZE_MS     5000 /* for the container to be frozen: then the vCPUs are held anyway */

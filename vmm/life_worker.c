@@ -111,7 +111,7 @@ bool life_worker_is_why(struct life *l)
 	if (l->vm_waits) /* until the deadline, which is 0 when it is over */
 		return l->deadline_ns[DEADLINE_WORKER];
 	l->vm_waits = true;
-	life_set_deadline(l, DEADLINE_WORKER, LIFE_WORKER_MS);
+	life_set_deadline(l, DEADLINE_WORKER, LIFE_WHY_MS);
 	return true;
 }
 

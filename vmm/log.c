@@ -2,9 +2,13 @@
 #include "vmm/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <time.h>
@@ -103,16 +107,73 @@ bool log_take_line(struct log *l, int *fd)
 
 	if (*fd < 0)
 		return false;
+	if (l->lines >= LOG_LINES_MAX) { /* the last one was taken elsewhere */
+		close_fd(fd);
+		return false;
+	}
 	n = recv(*fd, text, LOG_LINE_MAX, MSG_DONTWAIT);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return false;
 	if (n > 0) {
-		if (l->fd >= 0 && write(l->fd, text, make_line(text, (size_t)n)) < 0)
-			n = -1; /* as when it is ours: nobody is to be told */
+		if (l->fd >= 0) /* as when it is ours: nobody is to be told of a failure */
+			(void)!write(l->fd, text, make_line(text, (size_t)n));
 		send(*fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 	}
-	if (n > 0 && ++l->lines < LOG_LINES_MAX)
+	/* An empty message looks as the end does. Both count, so that neither goes on for ever. */
+	if (n >= 0 && ++l->lines < LOG_LINES_MAX)
 		return true;
 	close_fd(fd);
 	return false;
+}
+
+static void *take_lines(void *arg)
+{
+	struct log_taker *t = arg;
+	struct pollfd pfd[] = {
+		{.fd = t->fd, .events = POLLIN}, {.fd = t->stop_fd, .events = POLLIN}};
+
+	while (t->fd >= 0 && !pfd[1].revents) {
+		if (poll(pfd, ARRAY_SIZE(pfd), -1) < 0 && errno != EINTR)
+			break;
+		if (pfd[0].revents)
+			log_take_line(t->log, &t->fd);
+	}
+	return NULL;
+}
+
+static int create_taker(struct log_taker *t)
+{
+	sigset_t all, old;
+	int r;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	r = pthread_create(&t->thread, NULL, take_lines, t);
+	t->runs = r == 0;
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return r;
+}
+
+int log_taker_start(struct log_taker *t, struct log *log, int fd, struct err *err)
+{
+	int r;
+
+	t->log = log;
+	t->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	t->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (t->fd < 0 || t->stop_fd < 0)
+		return err_set(err, errno, "cannot listen for the threads' reports");
+	r = create_taker(t);
+	return r ? err_set(err, r, "cannot create the thread that listens for reports") : 0;
+}
+
+void log_taker_stop(struct log_taker *t)
+{
+	if (t->runs) {
+		eventfd_write(t->stop_fd, 1);
+		pthread_join(t->thread, NULL);
+	}
+	t->runs = false;
+	close_fd(&t->fd);
+	close_fd(&t->stop_fd);
 }

@@ -40,6 +40,9 @@ static struct vcpus vcpus;
 static struct devices devices;
 static struct life life;
 static int line_fd = -1; /* the others' way to the log, main's end; life's once it has it */
+/* What is taken of it before. */
+static struct log start_log = {.fd = -1};
+static struct log_taker taker = LOG_TAKER_INIT;
 
 _Static_assert(DEVICES_BUS_FDS_MAX <= VCPU_BUS_FDS_MAX, "a vCPU has all devices on its bus");
 
@@ -250,8 +253,16 @@ static int start_all(int null, int exe, int channel, struct err *err)
 		return r;
 	close_sources();
 	timeline_mark(&life.tl, TL_DEVICES);
-	r = start_vcpus(fds.vcpu, dev_fds.log, err);
-	return r < 0 ? r : jail_main(err);
+	return start_vcpus(fds.vcpu, dev_fds.log, err);
+}
+
+/* Before the first thread that has a filter. */
+static int listen_for_reports(struct err *err)
+{
+	if (line_fd < 0)
+		return 0;
+	log_init(&start_log, cfg.fd[VM_FD_LOG], cfg.flags & VM_FLAG_LOG_JSON);
+	return log_taker_start(&taker, &start_log, line_fd, err);
 }
 
 static int run(int config_fd, struct err *err)
@@ -282,18 +293,21 @@ static int run(int config_fd, struct err *err)
 	if (r == 0)
 		r = build_vm(err);
 	if (r == 0)
+		r = listen_for_reports(err);
+	if (r == 0)
 		r = start_all(null, exe, channel, err);
 	close_fd(&exe);
+	log_taker_stop(&taker);
+	life.log.lines = start_log.lines;
+	if (r == 0)
+		r = jail_main(err);
 	return r < 0 ? r : life_run(&life, &vcpus);
 }
 
-/* Of workers that ended before the VM ran. */
+/* Of workers that ended before the VM ran, and after the taker did. */
 static void last_lines(void)
 {
-	struct log log;
-
-	log_init(&log, cfg.fd[VM_FD_LOG], false);
-	while (log_take_line(&log, &line_fd))
+	while (log_take_line(&start_log, &line_fd))
 		;
 }
 

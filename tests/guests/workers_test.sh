@@ -242,6 +242,33 @@ for comm in cor-{console.0,vsock.0,fs.0,fs.1,rng.0,balloon.0} vcpu0; do
 		"$work/log") == 1 && $(wc -l <"$work/log") == 1 ]]
 	check "thread $comm: the log has the report, and nothing else" $?
 done
+
+# early ISOLATION COMM STATUS: the first call a thread makes once it has its filter is a forbidden one. Main still starts the
+# others then, or waits for it.
+early()
+{
+	local isolation=$1 comm=$2 want=$3 kind=${2#cor-}
+
+	kind=${kind%[.0]*} kind=${kind%.}
+	rm -f "$work/log"
+	timeout -k 5 100 "${run_vmm%/*}/force_start" "$comm" 110 \
+		"$run_vmm" --vmm "$vmm" --kernel "$guests/spin" --init /proc/self/exe --share "$work" \
+		--timeout 60000 --isolation "$isolation" --log "$work/log" -- /bin/true >"$work/out" 2>&1 </dev/null
+	got=$?
+	check "early $isolation $comm: ends with status $want, got $got" $((got != want))
+	! grep -qx ready "$work/out"
+	check "early $isolation $comm: before it is ready" $?
+	cat "$work/log" >>"$work/out"
+	[[ $(grep -cF "getppid (110) is not allowed in thread '$comm' of kind $kind, arguments 0x1 0x2 0x0" \
+		"$work/log") == 1 && $(wc -l <"$work/log") == 1 ]]
+	check "early $isolation $comm: the log has the report, and nothing else" $?
+}
+
+for comm in cor-{console.0,vsock.0,fs.0,fs.1,rng.0,balloon.0} vcpu0; do
+	early thread "$comm" 159
+done
+early process cor-rng.0 1
+early process vcpu0 159
 how=(--measure --isolation process)
 
 # A worker that ends by itself cannot be had from here: tests/unit.

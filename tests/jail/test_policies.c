@@ -327,8 +327,8 @@ static void use_fs_flags(void)
 	fails(openat(-1, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	fails(openat(-1, ".", O_RDWR | O_SYNC | O_NOATIME | O_TMPFILE | O_EXCL | O_CLOEXEC, 0600));
 	fails(name_to_handle_at(-1, "", &handle.h, &mount, AT_EMPTY_PATH));
-	fails(open_by_handle_at(-1, &handle.h, O_PATH | O_NOFOLLOW | O_CLOEXEC));
-	fails(open_by_handle_at(-1, &handle.h, O_PATH | O_CLOEXEC));
+	fails(open_by_handle_at(INT32_MAX, &handle.h, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+	fails(open_by_handle_at(INT32_MAX, &handle.h, O_PATH | O_CLOEXEC));
 	fails(lseek(-1, 0, SEEK_SET));
 	fails(lseek(-1, 0, SEEK_DATA));
 	fails(lseek(-1, 0, SEEK_HOLE));
@@ -468,6 +468,40 @@ static void threads(void)
 		"fifty jailed threads ended, the others are free");
 }
 
+/* Reports to a socket that answers; signals that have a handler, as a vCPU's kick, do not end the wait. */
+static void kicked_reporter(void)
+{
+	const struct timeval limit = {.tv_sec = 60};
+	struct err err = ERR_INIT;
+	char line[1024];
+	int s[2], status;
+	struct pollfd end;
+	pid_t pid;
+
+	BUG_ON(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s) < 0 ||
+		setsockopt(s[1], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) < 0);
+	pid = fork();
+	if (pid == 0) {
+		if (policy_init(s[1], false, &err) < 0 || policy_install("vcpu", &err) < 0)
+			_exit(91);
+		syscall(SYS_getppid);
+		_exit(92);
+	}
+	ok(read(s[0], line, sizeof(line)) > 0, "the report is there");
+	end = (struct pollfd){.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN};
+	for (int i = 0; i < 30 && !end.revents; i++) {
+		kill(pid, SIGURG); /* one of them while it waits */
+		poll(&end, 1, 10);
+	}
+	ok(!end.revents, "a kick does not end the wait for the answer");
+	ok(write(s[0], "", 1) == 1 && waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) &&
+			WTERMSIG(status) == SIGSYS,
+		"the answer does");
+	for (int i = 0; i < 2; i++)
+		close(s[i]);
+	close(end.fd);
+}
+
 static void others(void)
 {
 	struct err err = ERR_INIT;
@@ -500,6 +534,7 @@ int main(void)
 	high_halves();
 	other_numbers();
 	threads();
+	kicked_reporter();
 	others();
 	return tap_done();
 }

@@ -53,7 +53,11 @@ static const struct wrong wrong[] = {
 	{"fs", SYS_name_to_handle_at, {NONE, POINTER, POINTER, POINTER, AT_SYMLINK_FOLLOW},
 		"name_to_handle_at int4 == 0x400"},
 	{"fs", SYS_open_by_handle_at, {NONE, POINTER, O_RDONLY | O_CLOEXEC},
-		"open_by_handle_at int2 == 0x80000"},
+		"open_by_handle_at int0 == 0xffffffff, int2 == 0x80000"},
+	{"fs", SYS_open_by_handle_at, {AT_FDCWD, POINTER, O_PATH | O_CLOEXEC},
+		"open_by_handle_at int0 == 0xffffff9c, int2 == 0x280000"},
+	{"fs", SYS_open_by_handle_at, {(uint32_t)-10002, POINTER, O_PATH | O_CLOEXEC}, /* pidfs */
+		"open_by_handle_at int0 == 0xffffd8ee, int2 == 0x280000"},
 	{"fs", SYS_statx, {NONE, POINTER, 0, 0xfff, POINTER}, "statx int2 == 0x0"},
 	{"fs", SYS_lseek, {NONE, 0, SEEK_END}, "lseek int2 == 0x2"},
 	{"fs", SYS_pwritev2, {NONE, POINTER, 1, 0, 0, RWF_NOWAIT}, "pwritev2 int5 == 0x8"},

@@ -5,10 +5,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,6 +22,8 @@
 #include "runtime/cgroup_files.h"
 #include "runtime/vm_size.h"
 #include "tests/tap.h"
+
+#define FREEZER CGROUP_MOUNT "/freezer"
 
 static struct err err;
 
@@ -257,6 +264,8 @@ struct made {
 	struct err err;
 };
 
+static const char *freezer; /* a hierarchy instead of DIR/0 */
+
 /* Hierarchies of plain files: DIR/0 and DIR/1, with the group `name`. */
 static void make_as_user(
 	const char *dir, unsigned n, const char *name, bool asked, bool limits, struct made *m)
@@ -269,7 +278,8 @@ static void make_as_user(
 		struct cgroup_dir *d = &cg.dir[i];
 
 		*d = (struct cgroup_dir){.fd = -1};
-		BUG_ON(asprintf(&d->mount, "%s/%u", dir, i) < 0 ||
+		BUG_ON((freezer && i == 0 ? asprintf(&d->mount, "%s", freezer)
+					  : asprintf(&d->mount, "%s/%u", dir, i)) < 0 ||
 			asprintf(&d->path, "%s/%s", d->mount, name) < 0);
 	}
 	m->r = cgroup_make(&cg, &res, 0, &m->err);
@@ -277,9 +287,8 @@ static void make_as_user(
 	cgroup_release(&cg);
 }
 
-/* False: there is no user namespace to be had. */
-static bool as_user(
-	const char *dir, unsigned n, const char *name, bool asked, bool limits, struct made *m)
+static pid_t as_user_start(const char *dir, unsigned n, const char *name, bool asked, bool limits,
+	struct made *m, int *ret_fd)
 {
 	int p[2];
 	pid_t pid;
@@ -294,10 +303,21 @@ static bool as_user(
 		_exit(write(p[1], m, sizeof(*m)) != sizeof(*m));
 	}
 	close(p[1]);
-	n = (unsigned)read(p[0], m, sizeof(*m));
-	close(p[0]);
+	*ret_fd = p[0];
+	return pid;
+}
+
+/* False: there is no user namespace to be had. */
+static bool as_user(
+	const char *dir, unsigned n, const char *name, bool asked, bool limits, struct made *m)
+{
+	int fd;
+	pid_t pid = as_user_start(dir, n, name, asked, limits, m, &fd);
+	ssize_t len = read(fd, m, sizeof(*m));
+
+	close(fd);
 	waitpid(pid, NULL, 0);
-	return n == sizeof(*m);
+	return len == sizeof(*m);
 }
 
 static void put_file(const char *dir, const char *name, const char *text, mode_t mode)
@@ -371,6 +391,230 @@ static void test_user(void)
 	ok(rmdir(dir) == 0, "nothing is left");
 }
 
+static bool set(const char *dir, const char *file, const char *value)
+{
+	autofd int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd >= 0 && cgroup_put(fd, file, value) == 0;
+}
+
+static void is_refused(const char *path, const char *what)
+{
+	struct resources none = {0};
+	struct cgroup cg;
+
+	err = (struct err)ERR_INIT;
+	eq_int(cgroup_plan(&cg, path, "id", &err), 0, "plan");
+	eq_int(cgroup_make(&cg, &none, 0, &err), -EBUSY, what);
+	has_str(err.msg, "container's cgroup unexpectedly frozen: '/sys/fs/cgroup");
+	cgroup_undo(&cg);
+	cgroup_release(&cg);
+}
+
+/* A group of the hierarchy at `mount` is frozen: so is what is below it, made before or after. */
+static void test_frozen(const char *mount, const char *file, const char *freeze, const char *thaw)
+{
+	struct resources none = {0};
+	struct cgroup cg;
+	struct stat st;
+	char top[128], below[160], path[64];
+
+	snprintf(path, sizeof(path), "/coracle-test-%d-ice/sub", getpid());
+	snprintf(below, sizeof(below), "%s%s", mount, path);
+	snprintf(top, sizeof(top), "%.*s", (int)(strlen(below) - strlen("/sub")), below);
+	if (geteuid() || access(mount, W_OK) < 0 || mkdir(top, 0755) < 0 ||
+		!set(top, file, freeze)) {
+		rmdir(top);
+		skip("no group to freeze");
+		return;
+	}
+	is_refused(path, "a new group in a frozen one");
+	ok(stat(below, &st) < 0, "nothing is left of it");
+	BUG_ON(mkdir(below, 0755) < 0);
+	is_refused(path, "an old group in a frozen one");
+	ok(set(top, file, thaw), "thawed");
+	err = (struct err)ERR_INIT;
+	cgroup_plan(&cg, path, "id", &err);
+	eq_int(cgroup_make(&cg, &none, 0, &err), 0, "it is for us again");
+	eq_str(err.msg, "", "no error");
+	cgroup_undo(&cg);
+	cgroup_release(&cg);
+	ok(rmdir(below) == 0 && rmdir(top) == 0, "what was there before has stayed");
+}
+
+/* The only process of `group` has nothing open but what it needs. */
+static int held_by(const char *group, const char *dir)
+{
+	autofd int fd = open(group, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char buf[64] = "", path[64], link[PATH_MAX];
+	int pid, n = 0;
+
+	(void)cgroup_get(fd, "cgroup.procs", buf, sizeof(buf));
+	pid = atoi(buf);
+	ok(pid > 0 && strchr(buf, '\n') == strrchr(buf, '\n'), "a child is left in it: %d", pid);
+	for (int i = 0; i < 256; i++) {
+		ssize_t len;
+
+		snprintf(path, sizeof(path), "/proc/%d/fd/%d", pid, i);
+		len = readlink(path, link, sizeof(link) - 1);
+		link[MAX(len, (ssize_t)0)] = '\0';
+		n += len > 0 && strncmp(link, group, strlen(group)) &&
+		     strncmp(link, dir, strlen(dir));
+	}
+	eq_int(n, 1, "which has a pipe open, and the groups");
+	return (int)syscall(SYS_pidfd_open, pid, 0);
+}
+
+/* Once the group is thawed. */
+static void test_left_behind(const char *group, const char *dir)
+{
+	struct pollfd pf = {.fd = held_by(group, dir), .events = POLLIN};
+
+	ok(set(group, "freezer.state", "THAWED"), "thawed");
+	ok(poll(&pf, 1, 10000) == 1, "it ends");
+	close(pf.fd);
+	ok(rmdir(group) == 0, "the group can be removed");
+}
+
+/* DIR/0 and DIR/1 with the group `name`; cgroup.procs in the second is a fifo. */
+static void make_stuck(const char *dir, const char *name)
+{
+	char path[128];
+
+	for (unsigned i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "%s/%u", dir, i);
+		BUG_ON(mkdir(path, 0755) < 0);
+		snprintf(path, sizeof(path), "%s/%u/%s", dir, i, name);
+		BUG_ON(mkdir(path, 0755) < 0);
+		if (i == 0)
+			put_file(path, "cgroup.procs", "", 0666);
+	}
+	strcat(path, "/cgroup.procs");
+	BUG_ON(mkfifo(path, 0600) < 0 || chmod(path, 0666) < 0);
+}
+
+static void remove_stuck(const char *dir, const char *name)
+{
+	char path[128];
+
+	for (unsigned i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "%s/%u/%s/cgroup.procs", dir, i, name);
+		unlink(path);
+		for (unsigned up = 0; up < 2; up++) {
+			*strrchr(path, '/') = '\0';
+			rmdir(path);
+		}
+	}
+	ok(rmdir(dir) == 0, "nothing is left");
+}
+
+/* Freezes the first group between cgroup_make()'s look at it and the child's entering: the fifo meets
+ * cgroup_make() when it looks at the second group, once opened for writing and once for reading. Without v1's
+ * freezer the child hangs at the fifo, which is full. */
+static void freeze_behind(const char *fifo, const char *group)
+{
+	char full[4096];
+	int in = open(fifo, O_RDONLY | O_CLOEXEC), out;
+
+	ok(!group || set(group, "freezer.state", "FROZEN"), "it is frozen meanwhile");
+	out = open(fifo, O_WRONLY | O_CLOEXEC);
+	memset(full, 'x', sizeof(full));
+	BUG_ON(in < 0 || fcntl(out, F_SETPIPE_SZ, (int)sizeof(full)) != (int)sizeof(full) ||
+		write(out, full, sizeof(full)) != (ssize_t)sizeof(full));
+	/* Both ends stay open until the test ends: nobody is to get an error of the fifo. */
+}
+
+static void test_stuck(void)
+{
+	char dir[] = "/tmp/test_cgroup.XXXXXX", name[64], group[128], path[160];
+	struct made m;
+	int fd;
+	pid_t pid;
+
+	BUG_ON(!mkdtemp(dir) || chmod(dir, 0755) < 0);
+	snprintf(name, sizeof(name), "coracle-test-%d-stuck", getpid());
+	snprintf(group, sizeof(group), FREEZER "/%s", name);
+	if (!as_user(dir, 0, name, false, false, &m)) {
+		rmdir(dir);
+		skip("no user namespaces");
+		return;
+	}
+	freezer = geteuid() == 0 && mkdir(group, 0755) == 0 ? FREEZER : NULL;
+	make_stuck(dir, name);
+	snprintf(path, sizeof(path), "%s/cgroup.procs", group);
+	BUG_ON(freezer && chown(path, 65534, 65534) < 0);
+	snprintf(path, sizeof(path), "%s/1/%s/cgroup.procs", dir, name);
+	alarm(60); /* it is about waiting without end */
+	pid = as_user_start(dir, 2, name, true, false, &m, &fd);
+	freeze_behind(path, freezer ? group : NULL);
+	ok(read(fd, &m, sizeof(m)) == (ssize_t)sizeof(m), "cgroup_make() comes back");
+	eq_int(m.r, -EBUSY, "and says why");
+	has_str(m.err.msg, "container's cgroup lets nobody in: no answer in 10 s");
+	ok(waitpid(pid, NULL, 0) == pid, "the command ends");
+	close(fd);
+	alarm(0);
+	if (freezer)
+		test_left_behind(group, dir);
+	freezer = NULL;
+	remove_stuck(dir, name);
+}
+
+/* What cgroup_remove() says of one group to a user; ro: where the hierarchy is mounted read-only. */
+static int remove_as(uid_t uid, char *path, const char *ro)
+{
+	struct cstate state = {.cgroups = {path}, .n_cgroups = 1};
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		if (ro &&
+			(unshare(CLONE_NEWNS) < 0 ||
+				mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+				mount(ro, ro, NULL, MS_BIND, NULL) < 0 ||
+				mount(NULL, ro, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) < 0))
+			_exit(255);
+		if (uid && setresuid(uid, uid, uid) < 0)
+			_exit(254);
+		err = (struct err)ERR_INIT;
+		_exit(-cgroup_remove(&state, &err));
+	}
+	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? -WEXITSTATUS(status) : 1;
+}
+
+/* A group of the container's name that somebody else has made: the container can be deleted. */
+static void test_others(const char *mount)
+{
+	char top[96], sub[128], deep[160];
+	struct stat st;
+	struct statfs fs;
+
+	snprintf(top, sizeof(top), "%s/coracle-test-%d-other", mount, getpid());
+	snprintf(sub, sizeof(sub), "%s/sub", top);
+	snprintf(deep, sizeof(deep), "%s/theirs", sub);
+	if (geteuid() || statfs(mount, &fs) < 0 ||
+		(fs.f_type != CGROUP_SUPER_MAGIC && fs.f_type != CGROUP2_SUPER_MAGIC) ||
+		mkdir(top, 0755) < 0) {
+		skip("no groups to make");
+		return;
+	}
+	eq_int(remove_as(65534, top, NULL), 0, "another's group is left");
+	eq_int(remove_as(65534, top, mount), 0, "and where all is read-only");
+	eq_int(remove_as(0, top, mount), -EROFS, "where it may be ours, that is an error");
+	ok(stat(top, &st) == 0, "it is there");
+	BUG_ON(mkdir(sub, 0755) < 0 || chmod(top, 0700) < 0);
+	eq_int(remove_as(65534, sub, NULL), 0, "one where we cannot go");
+	BUG_ON(chmod(top, 0755) < 0 || chown(top, 65534, 65534) < 0 || mkdir(deep, 0755) < 0);
+	BUG_ON(chown(sub, 65534, 65534) < 0);
+	eq_int(remove_as(65534, top, NULL), 0, "one that was given to us");
+	ok(stat(deep, &st) == 0, "with all that is below it");
+	strcat(deep, "/more");
+	BUG_ON(mkdir(deep, 0755) < 0);
+	eq_int(remove_as(65534, sub, NULL), -EACCES, "another's below ours: ours stays, an error");
+	ok(rmdir(deep) == 0, "all is there");
+	eq_int(remove_as(65534, sub, NULL), 0, "ours is removed");
+	ok(stat(sub, &st) < 0 && rmdir(top) == 0, "it is gone");
+}
+
 int main(void)
 {
 	test_clean();
@@ -380,5 +624,12 @@ int main(void)
 	test_real();
 	test_refused();
 	test_user();
+	test_frozen(FREEZER, "freezer.state", "FROZEN", "THAWED");
+	test_frozen(CGROUP_MOUNT "/unified", "cgroup.freeze", "1", "0");
+	test_frozen(CGROUP_MOUNT, "cgroup.freeze", "1", "0");
+	test_others(FREEZER);
+	test_others(CGROUP_MOUNT "/unified");
+	test_others(CGROUP_MOUNT);
+	test_stuck();
 	return tap_done();
 }

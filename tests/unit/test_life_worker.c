@@ -22,7 +22,7 @@
 
 enum { FS, VSOCK, WORKERS };
 
-#define OWED_MS 2000 /* for what a guest owes; more than LIFE_LAST_WORDS_MS */
+#define OWED_MS 1200 /* owed by a guest; LIFE_LAST_WORDS_MS < it < LIFE_WHY_MS */
 
 static struct world w;
 static struct worker_procs procs;

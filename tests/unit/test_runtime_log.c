@@ -115,6 +115,7 @@ static void test_slow_reader(void)
 {
 	static const char page[4096];
 	autofd int reader = -1, again = -1;
+	struct stat st;
 
 	BUG_ON(mkfifo(in_dir("fifo"), 0600) < 0);
 	eq_int(log_open(in_dir("fifo"), NULL, false, &err), -ENXIO, "a pipe without a reader");
@@ -129,6 +130,14 @@ static void test_slow_reader(void)
 		;
 	eq_int(errno, EAGAIN, "when it is full");
 	ok(!(fcntl(log_fd(), F_GETFL) & O_NONBLOCK), "the command itself goes on waiting");
+	close_fd(&reader);
+	close_fd(&again);
+	again = log_open_again();
+	ok(again >= 0 && fcntl(again, F_GETFD) & FD_CLOEXEC,
+		"a reader that has gone is no failure");
+	reader = open(in_dir("fifo"), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	ok(fstat(again, &st) == 0 && !S_ISFIFO(st.st_mode) && write(again, page, 1) == 1,
+		"nor does one that comes back keep the VMM waiting");
 }
 
 int main(void)
