@@ -5,8 +5,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/magic.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,15 +16,12 @@
 #include "lib/base.h"
 #include "lib/cleanup.h"
 #include "lib/fd.h"
-#include "lib/timeline.h"
 #include "runtime/cgroup_files.h"
 #include "runtime/rootless.h"
+#include "runtime/trial.h"
 #include "runtime/vm_size.h"
 
 #define OPEN_DIR (O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
-
-#define ENTER_WAIT_MS  10000 /* for a child to enter and to end, the work of a moment */
-#define KILLED_WAIT_MS 1000
 
 /* All at once, else one by one: which of them can be had depends on who gave us the group. What is
  * missing in the end shows when a limit needs it. */
@@ -223,44 +218,13 @@ static void close_others(const struct cgroup *cg, int pipe)
 	} while (next != UINT_MAX);
 }
 
-/* In a child. Should it be frozen it holds nothing of ours: no lock, nor the streams that somebody reads. */
-_Noreturn static void enter_and_tell(const struct cgroup *cg, int pipe)
+/* Should it be frozen it holds nothing of ours: no lock, nor the streams that somebody reads. */
+static void enter_alone(void *arg, int pipe, struct err *said)
 {
-	struct err said = ERR_INIT;
+	const struct cgroup *cg = arg;
 
 	close_others(cg, pipe);
-	(void)cgroup_enter(cg, &said);
-	(void)write_full(pipe, &said, sizeof(said));
-	_exit(0);
-}
-
-/* Until nobody has the other end of a pipe. */
-static bool wait_closed(int fd, int ms)
-{
-	uint64_t deadline = timeline_now() + (uint64_t)ms * 1000000;
-	struct pollfd pf = {.fd = fd}; /* POLLHUP comes unasked */
-	int n;
-
-	do {
-		n = poll(&pf, 1, timeline_left_ms(deadline));
-	} while (n < 0 && errno == EINTR);
-	return n > 0;
-}
-
-/* What the child said, all of which the pipe holds when it has ended. A group that was frozen just now stops it for as
- * long as somebody else likes; v1's freezer against SIGKILL, too. It is left then: once thawed, it ends. */
-static int hear_child(pid_t pid, int fd, struct err *ret_said)
-{
-	bool ended = wait_closed(fd, ENTER_WAIT_MS);
-	int r = ended ? read_full(fd, ret_said, sizeof(*ret_said)) : -ETIMEDOUT;
-
-	if (!ended) {
-		kill(pid, SIGKILL);
-		ended = wait_closed(fd, KILLED_WAIT_MS);
-	}
-	while (ended && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-		;
-	return r;
+	(void)cgroup_enter(cg, said);
 }
 
 /* An ordinary user may make groups that he may not move processes to: that takes the right to write cgroup.procs of
@@ -268,23 +232,12 @@ static int hear_child(pid_t pid, int fd, struct err *ret_said)
 static int try_enter(struct cgroup *cg, bool needed, struct err *err)
 {
 	struct err said = ERR_INIT;
-	int fd[2], r;
-	pid_t pid;
+	int r = trial(enter_alone, cg, &said);
 
-	if (pipe2(fd, O_CLOEXEC) < 0)
-		return err_set(err, errno, "cannot make a pipe");
-	pid = fork();
-	if (pid == 0)
-		enter_and_tell(cg, fd[1]);
-	r = pid < 0 ? -errno : 0;
-	close(fd[1]);
-	if (pid > 0)
-		r = hear_child(pid, fd[0], &said);
-	close(fd[0]);
 	if (r == -ETIMEDOUT)
 		return err_plain(err, EBUSY,
 			"container's cgroup lets nobody in: no answer in %d s (is it frozen?)",
-			ENTER_WAIT_MS / 1000);
+			TRIAL_WAIT_MS / 1000);
 	if (r < 0)
 		return err_set(err, -r, "cannot try to enter the cgroup");
 	if (!said.errnum)

@@ -24,6 +24,7 @@
 #include "lib/fd.h"
 #include "runtime/idprog.h"
 #include "runtime/signals.h"
+#include "runtime/trial.h"
 
 #define INITIAL_USERNS_INO 0xEFFFFFFDu /* include/linux/proc_ns.h, PROC_USER_INIT_INO: ABI */
 #define MAP_TEXT_MAX       (64u << 10)
@@ -378,37 +379,25 @@ int rootless_enter(int signal_fd, char note[ROOTLESS_NOTE_BYTES], bool *ret_warn
 	return 0;
 }
 
-static int probe(const struct rootless_plan *p, struct err *err)
+static void probe(void *arg, int pipe, struct err *err)
 {
+	const struct rootless_plan *p = arg;
 	int r = 0;
 
 	if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
 		r = refused(err, "cannot make a user namespace");
 	if (r == 0)
 		r = map_own_ids(p, err);
-	return r < 0 ? r : become_root(err);
+	if (r == 0)
+		(void)become_root(err);
 }
 
 int rootless_probe(struct err *err)
 {
-	const struct rootless_plan p = {.uid = geteuid(), .gid = getegid()};
+	struct rootless_plan p = {.uid = geteuid(), .gid = getegid()};
 	struct err said = ERR_INIT;
-	int fd[2], r;
-	pid_t pid;
+	int r = trial(probe, &p, &said);
 
-	if (pipe2(fd, O_CLOEXEC) < 0)
-		return err_set(err, errno, "cannot make a pipe");
-	pid = fork();
-	if (pid == 0) {
-		(void)probe(&p, &said);
-		(void)write_full(fd[1], &said, sizeof(said));
-		_exit(0);
-	}
-	close(fd[1]);
-	r = pid < 0 ? -errno : read_full(fd[0], &said, sizeof(said));
-	close(fd[0]);
-	if (pid > 0)
-		waitpid(pid, NULL, 0);
 	if (r < 0)
 		return err_set(err, -r, "cannot try a user namespace");
 	if (said.errnum)

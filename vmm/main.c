@@ -38,7 +38,7 @@ static struct timeline tl;
 static struct vm vm;
 static struct vcpus vcpus;
 static struct devices devices;
-static struct life life;
+static struct life life = {.line_fd = -1};
 static int line_fd = -1; /* the others' way to the log, main's end; life's once it has it */
 /* What is taken of it before. */
 static struct log start_log = {.fd = -1};
@@ -247,6 +247,7 @@ static int start_all(int null, int exe, int channel, struct err *err)
 	fds.procs = &devices.procs;
 	fds.line = line_fd;
 	r = life_init(&life, &cfg, &fds, &tl, err);
+	line_fd = -1;
 	if (r == 0)
 		r = leave_streams(null, err);
 	if (r < 0)
@@ -307,7 +308,9 @@ static int run(int config_fd, struct err *err)
 /* Of workers that ended before the VM ran, and after the taker did. */
 static void last_lines(void)
 {
-	while (log_take_line(&start_log, &line_fd))
+	int *fd = line_fd >= 0 ? &line_fd : &life.line_fd;
+
+	while (log_take_line(&start_log, fd))
 		;
 }
 

@@ -436,6 +436,12 @@ static void test_read_only(void)
 	fsc_forget(c, f, 1);
 	fsc_forget(c, ro, 1);
 	ok(umount2(host("m0"), MNT_DETACH) == 0, "unmounted");
+}
+
+static void test_root_mount(void)
+{
+	struct fuse_entry_out e;
+
 	ok(mount("tmpfs", host("rootfs"), "tmpfs", 0, NULL) == 0, "a mount as the root");
 	fsc_restart(c);
 	eq_int(fsc_lookup(c, FUSE_ROOT_ID, "rootfs", &e), 0, "LOOKUP of it");
@@ -572,6 +578,7 @@ static void run_on(const char *base, bool mounts)
 	test_owner_race();
 	if (mounts) {
 		test_read_only();
+		test_root_mount();
 		test_holder();
 	} else {
 		skip("no mount namespace of our own: no read-only mount");
